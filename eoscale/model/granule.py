@@ -1,0 +1,202 @@
+"""Granule and GranuleList: what a catalogue knows of files, without reading one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from shapely.geometry.base import BaseGeometry
+
+from eoscale.errors import CatalogError
+from eoscale.model.digest import Digested
+
+ROUTES = ("file", "s3", "https", "http")
+"""Ways to a granule's bytes, the nearest first."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Granule(Digested):
+    """One file of a product, as a catalogue describes it.
+
+    Two granules are the same when id, version, revision, size and checksum are: not when they are
+    reached by the same route.
+    """
+
+    id: str
+    """The producer's name, without a subsetter's prefix and without the ending."""
+    product: str
+    urls: Mapping[str, str]
+    """URL for each route of :data:`ROUTES` that is known."""
+    version: str = ""
+    revision: str = ""
+    start: np.datetime64 | None = None
+    end: np.datetime64 | None = None
+    """UTC; None where the catalogue does not say."""
+    footprint: BaseGeometry | None = None
+    """Longitude and latitude. Good for maps and searches; too coarse to decide on rows."""
+    size: int = 0
+    """Bytes; 0 where unknown."""
+    checksum: str = ""
+    """``algorithm:hexadecimal``; empty where unknown."""
+
+    def __post_init__(self) -> None:
+        unknown = set(self.urls) - set(ROUTES)
+        if not self.id or unknown or not self.urls:
+            raise CatalogError(
+                f"a granule needs an id and a URL for one of the routes {', '.join(ROUTES)}; "
+                f"got id {self.id!r} and routes {sorted(self.urls)}"
+            )
+
+    def __repr__(self) -> str:
+        return f"<Granule {self.id}: {self.size / 1e6:.1f} MB by {', '.join(self.urls)}>"
+
+    def content(self) -> object:
+        """Return what identifies the bytes, whatever the route."""
+        return (self.id, self.product, self.version, self.revision, self.size, self.checksum)
+
+    @property
+    def url(self) -> str:
+        """The URL of the nearest route."""
+        return next(self.urls[route] for route in ROUTES if route in self.urls)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GranuleList(Digested, Sequence[Granule]):
+    """Granules sorted by id, with those that were left out and why: kept and dropped are all found.
+
+    Parameters
+    ----------
+    granules : sequence of Granule
+        No id twice; any order.
+    dropped : sequence of (Granule, reason)
+
+    Raises
+    ------
+    CatalogError
+        If an id occurs twice: decide which one counts, then list the other as dropped.
+
+    Examples
+    --------
+    >>> b, a = (Granule(id=name, product="ATL06", urls={"file": f"/{name}.h5"}) for name in "ba")
+    >>> granules = GranuleList(granules=[b, a], dropped=[])
+    >>> [granule.id for granule in granules]
+    ['a', 'b']
+    >>> len(granules), granules.found
+    (2, 2)
+    """
+
+    granules: Sequence[Granule]
+    dropped: Sequence[tuple[Granule, str]] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        ordered = tuple(sorted(self.granules, key=lambda granule: granule.id))
+        twice = sorted({a.id for a, b in zip(ordered, ordered[1:], strict=False) if a.id == b.id})
+        if twice:
+            raise CatalogError(f"{len(twice)} granules are listed twice, first {twice[0]}: keep one of each")
+        by_id = sorted(self.dropped, key=lambda pair: (pair[0].id, pair[0].url))
+        object.__setattr__(self, "granules", ordered)
+        object.__setattr__(self, "dropped", tuple(by_id))
+
+    def __repr__(self) -> str:
+        left_out = f", {len(self.dropped)} dropped" if self.dropped else ""
+        return f"<GranuleList: {len(self)} granules, {self.nbytes / 1e6:.1f} MB{left_out}>"
+
+    def __len__(self) -> int:
+        return len(self.granules)
+
+    @overload
+    def __getitem__(self, index: int) -> Granule: ...
+    @overload
+    def __getitem__(self, index: slice) -> GranuleList: ...
+    def __getitem__(self, index: int | slice) -> Granule | GranuleList:
+        """Return a granule, or a shorter list that counts the rest as dropped."""
+        if isinstance(index, int):
+            return self.granules[index]
+        return self.keep(set(range(len(self))[index]), reason="not selected")
+
+    def __iter__(self) -> Iterator[Granule]:
+        return iter(self.granules)
+
+    def content(self) -> object:
+        """Return the granules, and the ids and reasons of those that were dropped."""
+        return (tuple(self.granules), tuple((granule.id, reason) for granule, reason in self.dropped))
+
+    @property
+    def found(self) -> int:
+        """How many granules the catalogue reported: kept and dropped."""
+        return len(self.granules) + len(self.dropped)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all kept granules of known size."""
+        return sum(granule.size for granule in self.granules)
+
+    def keep(self, positions: set[int], *, reason: str) -> GranuleList:
+        """Return the list with only the granules at some positions; the others dropped for a reason."""
+        kept = [granule for i, granule in enumerate(self.granules) if i in positions]
+        others = [(granule, reason) for i, granule in enumerate(self.granules) if i not in positions]
+        return GranuleList(granules=kept, dropped=[*self.dropped, *others])
+
+    def to_dataframe(self) -> gpd.GeoDataFrame:
+        """Return one row a granule, dropped ones with their reason, footprints as geometry."""
+        rows = [*((granule, "") for granule in self.granules), *self.dropped]
+        columns: dict[str, list[Any]] = {
+            "id": [granule.id for granule, _ in rows],
+            "product": [granule.product for granule, _ in rows],
+            "version": [granule.version for granule, _ in rows],
+            "revision": [granule.revision for granule, _ in rows],
+            "start": [_timestamp(granule.start) for granule, _ in rows],
+            "end": [_timestamp(granule.end) for granule, _ in rows],
+            "size": [granule.size for granule, _ in rows],
+            "checksum": [granule.checksum for granule, _ in rows],
+        }
+        for route in ROUTES:
+            columns[f"url_{route}"] = [granule.urls.get(route, "") for granule, _ in rows]
+        columns["dropped"] = [reason for _, reason in rows]
+        frame = pd.DataFrame(columns).astype({"start": "datetime64[ns]", "end": "datetime64[ns]"})
+        footprints = [granule.footprint for granule, _ in rows]
+        return gpd.GeoDataFrame(frame, geometry=footprints, crs="EPSG:4326")
+
+    @classmethod
+    def from_dataframe(cls, frame: gpd.GeoDataFrame) -> GranuleList:
+        """Return the list that :meth:`to_dataframe` gave.
+
+        Raises
+        ------
+        CatalogError
+            If a column is missing.
+        """
+        missing = {"id", "product", "dropped"} - set(frame.columns)
+        if missing:
+            raise CatalogError(f"this table is no granule list: it has no column {sorted(missing)}")
+        rows = [(_granule(row), str(row["dropped"])) for row in frame.to_dict("records")]
+        return cls(
+            granules=[granule for granule, reason in rows if not reason],
+            dropped=[(granule, reason) for granule, reason in rows if reason],
+        )
+
+
+def _timestamp(moment: np.datetime64 | None) -> pd.Timestamp:
+    return pd.Timestamp("NaT") if moment is None else pd.Timestamp(moment)
+
+
+def _granule(row: Mapping[str, Any]) -> Granule:
+    def time(name: str) -> np.datetime64 | None:
+        return None if pd.isna(row[name]) else np.datetime64(row[name], "ns")
+
+    return Granule(
+        id=row["id"],
+        product=row["product"],
+        version=row["version"],
+        revision=row["revision"],
+        urls={route: row[f"url_{route}"] for route in ROUTES if row[f"url_{route}"]},
+        start=time("start"),
+        end=time("end"),
+        footprint=row["geometry"],
+        size=int(row["size"]),
+        checksum=row["checksum"],
+    )

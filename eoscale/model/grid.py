@@ -1,0 +1,171 @@
+"""Grid: square cells of a CRS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil, floor
+
+import numpy as np
+import xarray as xr
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError
+
+from eoscale.errors import RecipeError
+from eoscale.model.axis import Located
+from eoscale.model.columns import LATITUDE, LONGITUDE, Columns
+from eoscale.model.digest import Digested
+from eoscale.model.region import LONGITUDE_LATITUDE, Region, transformer
+
+_MOST_CELLS = 2**40
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Grid(Digested):
+    """Square cells of a CRS, north up.
+
+    The edges of a cell are whole multiples of the resolution, computed as integer times resolution, so
+    that grids of one resolution always share their edges. A cell holds its west and south edges and not
+    its east and north ones.
+
+    Parameters
+    ----------
+    crs : str
+        Anything that pyproj reads.
+    resolution : float
+        Side of a cell in units of the CRS.
+    west, south : int
+        Edges of the grid in multiples of the resolution.
+    width, height : int
+        Number of cells.
+
+    Raises
+    ------
+    RecipeError
+        If the CRS is unknown, the resolution is not positive, or the grid has no or too many cells.
+
+    Examples
+    --------
+    >>> grid = Grid(crs="EPSG:3413", resolution=1000, west=-200, south=-2300, width=3, height=2)
+    >>> grid.shape
+    (2, 3)
+    >>> grid.coordinates().x.values
+    array([-199500., -198500., -197500.])
+    """
+
+    crs: str
+    resolution: float
+    west: int
+    south: int
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        _crs(self.crs)
+        if not self.resolution > 0:
+            raise RecipeError(f"the grid's resolution is {self.resolution}, expected a positive number")
+        if not 0 < self.width * self.height < _MOST_CELLS:
+            raise RecipeError(f"a grid of {self.width} x {self.height} cells; expected 1 to 2**40 in all")
+
+    @classmethod
+    def over(cls, region: Region | None, *, crs: str, resolution: float) -> Grid:
+        """Return the smallest grid of a CRS and resolution that covers a region.
+
+        Without a region it covers the CRS's area of use.
+
+        Raises
+        ------
+        RecipeError
+            If the CRS is unknown or has no area of use, or the region leaves it.
+        """
+        if not resolution > 0:
+            raise RecipeError(f"the grid's resolution is {resolution}, expected a positive number")
+        left, bottom, right, top = _area_of_use(crs) if region is None else region.bounds_in(_crs(crs))
+        west, south = floor(left / resolution), floor(bottom / resolution)
+        width, height = ceil(right / resolution) - west, ceil(top / resolution) - south
+        return cls(crs=crs, resolution=resolution, west=west, south=south, width=width, height=height)
+
+    def __repr__(self) -> str:
+        return f"<Grid {self.height} x {self.width} cells of {self.resolution:g}, {self.crs}>"
+
+    @property
+    def geographic(self) -> bool:
+        """Whether the CRS is of longitudes and latitudes."""
+        return bool(CRS.from_user_input(self.crs).is_geographic)
+
+    @property
+    def dims(self) -> tuple[str, str]:
+        """``y, x``, or ``latitude, longitude`` where the CRS is geographic."""
+        return (LATITUDE, LONGITUDE) if self.geographic else ("y", "x")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows (from the north) and columns (from the west)."""
+        return self.height, self.width
+
+    @cached_property
+    def geobox(self) -> GeoBox:
+        """The same grid as odc-geo and rioxarray know it."""
+        left, top = self.west * self.resolution, (self.south + self.height) * self.resolution
+        affine = Affine(self.resolution, 0.0, left, 0.0, -self.resolution, top)
+        return GeoBox(self.shape, affine, self.crs)
+
+    def locate(self, columns: Columns) -> Located:
+        """Return the rows whose ``longitude`` and ``latitude`` lie on the grid, and their cells."""
+        x, y = transformer(LONGITUDE_LATITUDE, self.crs).transform(
+            np.asarray(columns[LONGITUDE], np.float64), np.asarray(columns[LATITUDE], np.float64)
+        )
+        finite = np.isfinite(x) & np.isfinite(y)
+        column = np.where(finite, _multiples(np.where(finite, x, 0.0), self.resolution), -1.0) - self.west
+        row = self.south + self.height - 1 - _multiples(np.where(finite, y, 0.0), self.resolution)
+        on_grid = finite & (column >= 0) & (column < self.width) & (row >= 0) & (row < self.height)
+        rows = np.flatnonzero(on_grid)
+        cells = row[rows].astype(np.int64) * self.width + column[rows].astype(np.int64)
+        return Located(rows, cells)
+
+    def coordinates(self) -> xr.Dataset:
+        """Return cell centres and the grid mapping ``spatial_ref``, as CF and GDAL write them."""
+        crs = CRS.from_user_input(self.crs)
+        y_name, x_name = self.dims
+        x = (self.west + np.arange(self.width) + 0.5) * self.resolution
+        y = (self.south + np.arange(self.height)[::-1] + 0.5) * self.resolution
+        attributes = {axis["axis"]: axis for axis in crs.cs_to_cf()}
+        mapping = crs.to_cf()
+        mapping["GeoTransform"] = " ".join(repr(float(v)) for v in self.geobox.affine.to_gdal())
+        return xr.Dataset(
+            coords={
+                y_name: (y_name, y, attributes["Y"]),
+                x_name: (x_name, x, attributes["X"]),
+                "spatial_ref": ((), np.int64(crs.to_epsg() or 0), mapping),
+            }
+        )
+
+
+def _multiples(values: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    """Return the whole k with ``k * step <= value < (k + 1) * step``, exact at the float64 edges."""
+    k = np.floor(values / step)
+    # the division rounds: next to an edge k may be one off from what integer times step says
+    k -= k * step > values
+    k += (k + 1) * step <= values
+    return k
+
+
+def _crs(crs: str) -> str:
+    try:
+        CRS.from_user_input(crs)
+    except CRSError as error:
+        raise RecipeError(f"the grid's CRS {crs!r} is unknown to PROJ: give e.g. EPSG:3413") from error
+    return crs
+
+
+def _area_of_use(crs: str) -> tuple[float, float, float, float]:
+    area = CRS.from_user_input(_crs(crs)).area_of_use
+    if area is None:
+        raise RecipeError(f"{crs} states no area of use: give a region for the grid to cover")
+    bounds: tuple[float, float, float, float] = Transformer.from_crs(
+        LONGITUDE_LATITUDE, crs, always_xy=True
+    ).transform_bounds(area.west, area.south, area.east, area.north, densify_pts=101)
+    return bounds

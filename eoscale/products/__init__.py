@@ -1,0 +1,32 @@
+"""Products: what each data product holds, as values, and the registry of them.
+
+>>> product("ATL06").title
+'ICESat-2 ATL06: land ice height, 40 m segments'
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from eoscale.errors import RecipeError
+from eoscale.model.product import Product
+from eoscale.products.icesat2 import ATL06, ATL08
+
+REGISTRY: dict[str, Product] = {known.name: known for known in (ATL06, ATL08)}
+
+
+def product(name: str) -> Product:
+    """Return a registered product.
+
+    Raises
+    ------
+    RecipeError
+        If there is none of that name; names the nearest.
+    """
+    if name not in REGISTRY:
+        near = get_close_matches(name.upper(), REGISTRY, n=3, cutoff=0.4) or sorted(REGISTRY)
+        raise RecipeError(f"no product {name!r} is registered; did you mean {', '.join(near)}?")
+    return REGISTRY[name]
+
+
+__all__ = ["ATL06", "ATL08", "REGISTRY", "product"]
