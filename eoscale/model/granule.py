@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, overload
 
 import geopandas as gpd
@@ -94,7 +95,7 @@ class GranuleList(Digested, Sequence[Granule]):
 
     def __post_init__(self) -> None:
         ordered = tuple(sorted(self.granules, key=lambda granule: granule.id))
-        twice = sorted({a.id for a, b in zip(ordered, ordered[1:], strict=False) if a.id == b.id})
+        twice = sorted({a.id for a, b in pairwise(ordered) if a.id == b.id})
         if twice:
             raise CatalogError(f"{len(twice)} granules are listed twice, first {twice[0]}: keep one of each")
         by_id = sorted(self.dropped, key=lambda pair: (pair[0].id, pair[0].url))

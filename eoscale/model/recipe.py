@@ -207,12 +207,12 @@ class Recipe(_Words):
         try:
             super().__init__(**words)
         except ValidationError as error:
-            raise RecipeError(_explain(error, {})) from None
+            raise RecipeError(_explain(error, {})) from error
 
     @field_validator("period", mode="before")
     @classmethod
     def _moments(cls, value: object) -> object:
-        if not (isinstance(value, list | tuple) and len(value) == 2):  # noqa: PLR2004  start and stop
+        if not (isinstance(value, list | tuple) and len(value) == 2):
             return value
         first, last = (_utc(moment) for moment in value)
         if not first < last:
@@ -274,9 +274,11 @@ class Recipe(_Words):
         for key, value in (changes or {}).items():
             _change(words, key, value)
         try:
-            return cls.model_validate(words)
-        except ValidationError as error:
-            raise RecipeError(_explain(error, lines)) from None
+            return cls(**words)
+        except RecipeError as error:
+            if isinstance(error.__cause__, ValidationError):
+                raise RecipeError(_explain(error.__cause__, lines)) from None
+            raise
 
     def __repr__(self) -> str:
         name = self.product if isinstance(self.product, str) else self.product.name
@@ -321,7 +323,7 @@ def _load(text: str) -> tuple[dict[str, Any], dict[_Path, int]]:
         raise RecipeError(f"line {line}: this is no YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise RecipeError(f"this is no YAML: {error}") from error
-    if not isinstance(words, dict):
+    if not isinstance(words, dict) or not all(isinstance(word, str) for word in words):
         raise RecipeError("a recipe is a mapping of words to values, e.g. `product: ATL06`")
     lines: dict[_Path, int] = {}
     for path, line in _lines(node, ()):
