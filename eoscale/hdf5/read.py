@@ -1,0 +1,109 @@
+"""Reading: rows of variables, by the chunks that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from eoscale.access import ranges
+from eoscale.access.ranges import Cost
+from eoscale.errors import GranuleError, MissingVariableError
+from eoscale.hdf5.filters import decode
+from eoscale.model.chunk_index import UNALLOCATED, ChunkIndex, DatasetIndex
+from eoscale.model.columns import Array, Rows
+
+
+class Reading(NamedTuple):
+    """Values, and what reading them took."""
+
+    columns: dict[str, Array]
+    """By full path, as they lie in the file: neither masked nor scaled."""
+    cost: Cost
+
+
+class _Piece(NamedTuple):
+    """One chunk of one variable that holds wanted rows."""
+
+    path: str
+    number: int
+
+
+def read(index: ChunkIndex, paths: Iterable[str], rows: Rows | None = None) -> Reading:
+    """Return rows of some variables, asked for together and only by the chunks that hold them.
+
+    Parameters
+    ----------
+    index : ChunkIndex
+    paths : iterable of str
+        Full paths; all of one length along their first dimension unless all rows are read.
+    rows : (n,) int64, optional
+        Row numbers, ascending; all rows unless given.
+
+    Returns
+    -------
+    Reading
+        Arrays of shape ``(n, ...)``.
+
+    Raises
+    ------
+    AccessError
+        If a range cannot be read exactly, or the file changed since it was indexed.
+    GranuleError
+        If a variable is not in the index, or a chunk is corrupt.
+    """
+    wanted: dict[str, tuple[DatasetIndex, Rows]] = {}
+    for path in paths:
+        if path not in index.datasets:
+            raise MissingVariableError(f"has no {path}", granule=index.granule, url=index.url)
+        dataset = index.datasets[path]
+        length = dataset.shape[0] if dataset.shape else 1
+        wanted[path] = dataset, np.arange(length) if rows is None else rows
+    pieces = [
+        _Piece(path, number)
+        for path, (dataset, selected) in wanted.items()
+        for number in dataset.chunks(selected).tolist()
+        if dataset.offsets.flat[number] != UNALLOCATED
+    ]
+    offsets = np.array([wanted[p.path][0].offsets.flat[p.number] for p in pieces], np.int64)
+    sizes = np.array([wanted[p.path][0].sizes.flat[p.number] for p in pieces], np.int64)
+    bodies, cost = ranges.read(index.url, index.etag, offsets, sizes)
+    stored = dict(zip(pieces, bodies, strict=True))
+    try:
+        columns = {path: _assemble(dataset, selected, stored) for path, (dataset, selected) in wanted.items()}
+    except GranuleError as error:
+        raise type(error)(error.message, granule=index.granule, url=index.url) from error
+    return Reading(columns, cost)
+
+
+def _assemble(dataset: DatasetIndex, rows: Rows, stored: dict[_Piece, memoryview]) -> Array:
+    """Return the rows of one variable from its stored chunks."""
+    if dataset.inline is not None:
+        values = np.frombuffer(dataset.inline, dataset.dtype).reshape(dataset.shape)
+        return values[rows] if dataset.shape else values
+    if not dataset.shape:
+        return _chunk(dataset, 0, stored).reshape(())
+    result = np.empty((rows.size, *dataset.shape[1:]), dataset.dtype)
+    for number in dataset.chunks(rows).tolist():
+        first, *others = np.unravel_index(number, dataset.grid)
+        start = int(first) * dataset.chunk_shape[0]
+        low, high = np.searchsorted(rows, [start, start + dataset.chunk_shape[0]])
+        target: list[slice] = [slice(low, high)]
+        source: list[slice] = []
+        for at, size, length in zip(others, dataset.chunk_shape[1:], dataset.shape[1:], strict=True):
+            begin = int(at) * size
+            target.append(slice(begin, min(begin + size, length)))
+            source.append(slice(0, min(size, length - begin)))
+        chunk = _chunk(dataset, number, stored)
+        inside: tuple[Any, ...] = (rows[low:high] - start, *source)
+        result[tuple(target)] = chunk[inside]
+    return result
+
+
+def _chunk(dataset: DatasetIndex, number: int, stored: dict[_Piece, memoryview]) -> Array:
+    raw = stored.get(_Piece(dataset.path, number))
+    if raw is not None:
+        return decode(raw, dataset, int(dataset.masks.flat[number]))
+    fill = np.frombuffer(dataset.fill or bytes(dataset.dtype.itemsize), dataset.dtype)
+    return np.broadcast_to(fill[0], dataset.chunk_shape or (1,))
