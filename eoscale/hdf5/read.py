@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,21 +30,19 @@ class _Piece(NamedTuple):
     number: int
 
 
-def read(index: ChunkIndex, paths: Iterable[str], rows: Rows | None = None) -> Reading:
+def read(index: ChunkIndex, wanted: Mapping[str, Rows | None]) -> Reading:
     """Return rows of some variables, asked for together and only by the chunks that hold them.
 
     Parameters
     ----------
     index : ChunkIndex
-    paths : iterable of str
-        Full paths; all of one length along their first dimension unless all rows are read.
-    rows : (n,) int64, optional
-        Row numbers, ascending; all rows unless given.
+    wanted : mapping of str to (n,) int64 or None
+        Full path to row numbers, ascending; None for all rows.
 
     Returns
     -------
     Reading
-        Arrays of shape ``(n, ...)``.
+        An array of shape ``(n, ...)`` for each path.
 
     Raises
     ------
@@ -53,28 +51,29 @@ def read(index: ChunkIndex, paths: Iterable[str], rows: Rows | None = None) -> R
     GranuleError
         If a variable is not in the index, or a chunk is corrupt.
     """
-    wanted: dict[str, tuple[DatasetIndex, Rows]] = {}
-    for path in paths:
-        if path not in index.datasets:
-            raise MissingVariableError(f"has no {path}", granule=index.granule, url=index.url)
-        dataset = index.datasets[path]
-        length = dataset.shape[0] if dataset.shape else 1
-        wanted[path] = dataset, np.arange(length) if rows is None else rows
+    selected = {path: _rows(index, path, rows) for path, rows in wanted.items()}
     pieces = [
         _Piece(path, number)
-        for path, (dataset, selected) in wanted.items()
-        for number in dataset.chunks(selected).tolist()
-        if dataset.offsets.flat[number] != UNALLOCATED
+        for path, rows in selected.items()
+        for number in index.datasets[path].chunks(rows).tolist()
+        if index.datasets[path].offsets.flat[number] != UNALLOCATED
     ]
-    offsets = np.array([wanted[p.path][0].offsets.flat[p.number] for p in pieces], np.int64)
-    sizes = np.array([wanted[p.path][0].sizes.flat[p.number] for p in pieces], np.int64)
+    offsets = np.array([index.datasets[p.path].offsets.flat[p.number] for p in pieces], np.int64)
+    sizes = np.array([index.datasets[p.path].sizes.flat[p.number] for p in pieces], np.int64)
     bodies, cost = ranges.read(index.url, index.etag, offsets, sizes)
     stored = dict(zip(pieces, bodies, strict=True))
     try:
-        columns = {path: _assemble(dataset, selected, stored) for path, (dataset, selected) in wanted.items()}
+        columns = {path: _assemble(index.datasets[path], rows, stored) for path, rows in selected.items()}
     except GranuleError as error:
         raise type(error)(error.message, granule=index.granule, url=index.url) from error
     return Reading(columns, cost)
+
+
+def _rows(index: ChunkIndex, path: str, rows: Rows | None) -> Rows:
+    if path not in index.datasets:
+        raise MissingVariableError(f"has no {path}", granule=index.granule, url=index.url)
+    shape = index.datasets[path].shape
+    return np.arange(shape[0] if shape else 1) if rows is None else rows
 
 
 def _assemble(dataset: DatasetIndex, rows: Rows, stored: dict[_Piece, memoryview]) -> Array:

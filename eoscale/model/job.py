@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from eoscale.errors import CatalogError, RecipeError
 from eoscale.model.axis import Axis
+from eoscale.model.columns import LATITUDE, LONGITUDE, TIME
 from eoscale.model.cube import Cube
 from eoscale.model.digest import Digested
 from eoscale.model.granule import Granule, GranuleList
@@ -70,6 +71,9 @@ class Job(Digested):
             raise RecipeError(f"variables of one recipe share one rate; these are of {names}")
         if not self.rate.longitude:
             raise RecipeError(f"variables of the {self.rate.name} rate are not yet supported")
+        taken = {LONGITUDE, LATITUDE, TIME} & set(self.recipe.columns)
+        if taken:
+            raise RecipeError(f"{', '.join(taken)} names a coordinate: give the variable another name")
         self.paths  # noqa: B018  a preset or axis that cannot be is an error now, not in a task
         self.cube  # noqa: B018
 
@@ -80,14 +84,11 @@ class Job(Digested):
         """Return what decides the result: not where it is written, nor how work is cut."""
         return (
             FORMAT,
-            self._what(),
+            self.recipe.words(without=_HOW),
             TypeAdapter(Product).dump_python(self.product, mode="json"),
             self.region,
             self.granules,
         )
-
-    def _what(self) -> dict[str, Any]:
-        return self.recipe.model_dump(mode="json", by_alias=True, exclude=set(_HOW))
 
     @cached_property
     def rate(self) -> Rate:
@@ -164,7 +165,7 @@ class Job(Digested):
         return json.dumps(
             {
                 "format": FORMAT,
-                "recipe": self.recipe.model_dump(mode="json", by_alias=True, exclude={"product"}),
+                "recipe": self.recipe.words(without={"product"}),
                 "product": TypeAdapter(Product).dump_python(self.product, mode="json"),
                 "region": None
                 if self.region is None

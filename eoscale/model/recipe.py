@@ -24,7 +24,7 @@ from eoscale.errors import RecipeError
 from eoscale.model.product import Product
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from os import PathLike
 
     from pydantic_core import ErrorDetails
@@ -292,6 +292,10 @@ class Recipe(_Words):
         if isinstance(self.variables, dict):
             return dict(self.variables)
         return {name.rpartition("/")[2]: name for name in self.variables}
+
+    def words(self, *, without: Iterable[str] = ()) -> dict[str, Any]:
+        """Return the words that differ from their defaults, as plain data that :class:`Recipe` takes."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=set(without))
 
     def beside(self, path: str) -> str:
         """Return a path of the recipe relative to the recipe's folder; URLs as they are."""

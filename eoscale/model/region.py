@@ -145,6 +145,20 @@ class Region(Digested):
         """Number of vertices of all rings."""
         return int(shapely.get_num_coordinates(self.geometry))
 
+    def outline(self, *, vertices: int = 2000) -> BaseGeometry:
+        """Return the region in longitude and latitude for pictures, simplified to about some vertices."""
+        shape = self.geometry
+        if self.crs != LONGITUDE_LATITUDE:
+            left, bottom, right, top = shape.bounds
+            bent = shapely.segmentize(shape, max(right - left, top - bottom) / _PARTS_PER_EDGE)
+            move = transformer(self.crs, LONGITUDE_LATITUDE).transform
+            shape = shapely.transform(bent, lambda xy: np.column_stack(move(xy[:, 0], xy[:, 1])))
+        tolerance = 1e-4
+        while shapely.get_num_coordinates(shape) > vertices and tolerance < 1:
+            shape = shapely.simplify(shape, tolerance)
+            tolerance *= 2
+        return shape
+
     @cached_property
     def bounds(self) -> tuple[float, float, float, float]:
         """West, south, east and north in degrees; every row that the region contains is inside.

@@ -1,0 +1,1 @@
+"""Catalogues: where granule lists come from."""

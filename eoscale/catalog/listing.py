@@ -1,0 +1,169 @@
+"""Lists that the user already has, as a catalogue: globs, files, URL text files, saved granule lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import fsspec
+import geopandas as gpd
+import numpy as np
+import pyarrow as pa
+
+from eoscale.access import endpoints
+from eoscale.catalog.search import Query
+from eoscale.errors import CatalogError, scrub
+from eoscale.model.granule import Granule, GranuleList
+from eoscale.model.product import Product
+
+_ENDINGS = (".h5", ".hdf5", ".nc", ".nc4", ".he5")
+_PARQUET = (".parquet", ".geoparquet")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A catalogue made of places: each a file, a glob, a URL, a text file of those, or a GeoParquet list.
+
+    Names say product, version and time; no granule is opened.
+
+    Examples
+    --------
+    >>> from eoscale.products import ATL06
+    >>> urls = ["https://example.org/processed_ATL06_20190613065109_11610303_002_01.h5",
+    ...         "https://example.org/ATL06_20190613065109_11610303_002_01.h5"]
+    >>> granules = Listing(urls).search(Query(product=ATL06))
+    >>> granules[0].id, granules.dropped[0][1]
+    ('ATL06_20190613065109_11610303_002_01', 'a second copy of a granule')
+    """
+
+    places: Sequence[str]
+
+    def search(self, query: Query) -> GranuleList:
+        """Return the granules of the product among the places.
+
+        Raises
+        ------
+        CatalogError
+            If a place cannot be read or holds nothing, no granule is of the product, or a version differs
+            from the one that the query names.
+        """
+        found = [granule for place in self.places for granule in _granules(place, query.product)]
+        kept: dict[str, Granule] = {}
+        dropped: list[tuple[Granule, str]] = []
+        for granule, reason in found:
+            why = reason or query.refusal(granule)
+            if not why and granule.id in kept:
+                why = "a second copy of a granule"
+            if why:
+                dropped.append((granule, why))
+            else:
+                kept[granule.id] = granule
+        listed = GranuleList(granules=list(kept.values()), dropped=dropped)
+        _demand(listed, query, self.places)
+        return listed
+
+
+def save(granules: GranuleList, path: Path) -> None:
+    """Write a granule list as GeoParquet, which geopandas, QGIS and DuckDB read too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    granules.to_dataframe().to_parquet(path, index=False)
+
+
+def load(path: str) -> GranuleList:
+    """Return a granule list that :func:`save` wrote.
+
+    Raises
+    ------
+    CatalogError
+        If the file is none.
+    """
+    try:
+        frame = gpd.read_parquet(path)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise CatalogError(f"{scrub(path)} is no granule list in GeoParquet: {error}") from error
+    return GranuleList.from_dataframe(frame)
+
+
+def _granules(place: str, product: Product) -> Iterator[tuple[Granule, str]]:
+    """Yield the granules of one place, with the reason why a saved list dropped them."""
+    ending = Path(urlsplit(place).path).suffix.lower()
+    if ending in _PARQUET:
+        listed = load(place)
+        yield from ((granule, "") for granule in listed)
+        yield from listed.dropped
+    elif ending in _ENDINGS or any(sign in place for sign in "*?["):
+        yield from ((granule, "") for granule in _files(place, product))
+    else:
+        for line in _lines(place):
+            yield from ((granule, "") for granule in _files(line, product))
+
+
+def _lines(place: str) -> list[str]:
+    try:
+        with fsspec.open(place, "rt", encoding="utf-8") as stream:
+            text = stream.read()
+    except (OSError, ValueError, UnicodeDecodeError) as error:
+        raise CatalogError(f"{scrub(place)} is no granule, no glob and no list of URLs: {error}") from error
+    lines = [line.strip() for line in text.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _files(place: str, product: Product) -> list[Granule]:
+    scheme = urlsplit(place).scheme
+    if scheme in ("http", "https"):
+        endpoints.check(place)
+        return [_granule(place, scheme, 0, product)]
+    if scheme not in ("", "file"):
+        raise CatalogError(f"{scrub(place)}: lists of {scheme}:// are not yet supported")
+    filesystem = fsspec.filesystem("file")
+    paths = sorted(filesystem.glob(place)) if filesystem.glob(place) else []
+    if not paths:
+        raise CatalogError(f"there is no file {place}: look at the path, which is relative to {Path.cwd()}")
+    return [
+        _granule(path, "file", filesystem.size(path), product) for path in paths if filesystem.isfile(path)
+    ]
+
+
+def _granule(url: str, route: str, size: int, product: Product) -> Granule:
+    """Return a granule as its name tells it; a name of another product gives one of unknown product."""
+    name = Path(urlsplit(url).path).name
+    stem = re.sub(r"\.(h5|hdf5|nc4?|he5)$", "", name)
+    match = product.pattern.search(stem)
+    if match is None:
+        return Granule(id=stem, product="", urls={route: url}, size=size)
+    facts = match.groupdict()
+    return Granule(
+        id=match.group(0),
+        product=product.name,
+        version=facts.get("version") or "",
+        revision=facts.get("revision") or "",
+        urls={route: url},
+        start=_moment(facts["start"]) if facts.get("start") else None,
+        size=size,
+    )
+
+
+def _moment(digits: str) -> np.datetime64:
+    date, time = digits[:8], digits[8:14]
+    text = f"{date[:4]}-{date[4:6]}-{date[6:]}T{time[:2]}:{time[2:4]}:{time[4:]}"
+    try:
+        return np.datetime64(text, "ns")
+    except ValueError as error:
+        raise CatalogError(f"{digits} in a granule's name is no time") from error
+
+
+def _demand(listed: GranuleList, query: Query, places: Sequence[str]) -> None:
+    if not listed.granules and not any(reason == "outside the period" for _, reason in listed.dropped):
+        names = ", ".join(granule.id for granule, _ in listed.dropped[:3]) or "nothing"
+        where = ", ".join(scrub(place) for place in places)
+        raise CatalogError(f"no granule of {query.product.name} in {where}: found {names}")
+    if query.version is not None:
+        other = sorted({granule.version for granule in listed} - {query.version})
+        if other:
+            raise CatalogError(
+                f"version {query.version} was asked for, the list has {', '.join(other)}: "
+                "mend `search: {version: …}` or the list"
+            )

@@ -1,0 +1,47 @@
+"""Receipt: what became of one granule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What became of one granule and its rows: every row that was read is counted once.
+
+    ``read = outside + quality + off_axis + missing[v] + binned[v]`` for each variable v.
+    """
+
+    granule: str
+    failure: str = ""
+    """Type and text of the error; empty where there was none."""
+    absent: tuple[str, ...] = ()
+    """Groups (beams) that the granule lacks, or that lack what was asked for."""
+    read: int = 0
+    """Rows whose coordinates were read."""
+    outside: int = 0
+    """Outside region or period, or without coordinates."""
+    quality: int = 0
+    """Inside, and refused by the quality preset."""
+    off_axis: int = 0
+    """Good, and on no cell of the axes."""
+    missing: Mapping[str, int] = field(default_factory=dict)
+    """On a cell, and without a value of the variable."""
+    binned: Mapping[str, int] = field(default_factory=dict)
+    tiles: tuple[int, ...] = ()
+    """That hold at least one of its cells."""
+    attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Units and long name of each variable, as the file says."""
+    requests: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    process: int = 0
+    """Id of the process that read it. This and the three before are measured: they differ between runs."""
+
+    @property
+    def status(self) -> str:
+        """``failed``, ``used`` (at least one row binned) or ``empty``."""
+        if self.failure:
+            return "failed"
+        return "used" if any(self.binned.values()) else "empty"

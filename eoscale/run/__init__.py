@@ -1,0 +1,122 @@
+"""Runs: a recipe bound, planned, executed on a cluster, accounted for and published."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import xarray as xr
+from distributed import Client
+
+from eoscale.model.granule import GranuleList
+from eoscale.model.recipe import Recipe
+from eoscale.run import ledger as ledgers
+from eoscale.run.bind import bind
+from eoscale.run.cluster import connected
+from eoscale.run.execute import execute
+from eoscale.run.ledger import Ledger
+from eoscale.run.plan import Plan, plan
+from eoscale.run.progress import Bars, Watcher
+from eoscale.write import publish
+from eoscale.write.work import Work
+from eoscale.write.zarr import open_published
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A published output."""
+
+    output: Path
+    ledger: Ledger
+    fresh: bool
+    """False where the same job had been published before, so that nothing was done."""
+
+    def open(self) -> xr.Dataset:
+        """Return the store as a dataset, read lazily."""
+        return open_published(self.output)
+
+
+def prepare(
+    recipe: Recipe | str | PathLike[str],
+    *,
+    granules: GranuleList | str | None = None,
+    sample: int | None = None,
+) -> Plan:
+    """Return the plan of a recipe: what would be read, computed and written, before any data is.
+
+    Parameters
+    ----------
+    recipe : Recipe or path
+    granules : GranuleList or str, optional
+        Instead of the recipe's own.
+    sample : int, optional
+        Only so many granules, spread evenly.
+
+    Raises
+    ------
+    RecipeError, CatalogError
+    """
+    analysis = recipe if isinstance(recipe, Recipe) else Recipe.from_file(recipe)
+    return plan(bind(analysis, granules, sample=sample))
+
+
+def run(
+    recipe: Recipe | str | PathLike[str] | Plan,
+    *,
+    output: str | PathLike[str] | None = None,
+    granules: GranuleList | str | None = None,
+    cluster: str | Client = "local",
+    workers: int | None = None,
+    work: str | PathLike[str] | None = None,
+    watcher: Watcher | None = None,
+) -> Result:
+    """Run a recipe and publish its result.
+
+    A script that uses a local cluster calls this under ``if __name__ == "__main__":``, as for every
+    library that starts processes.
+
+    Parameters
+    ----------
+    recipe : Recipe, path or Plan
+    output : path, optional
+        Instead of the recipe's own, which is relative to the current folder.
+    granules : GranuleList or str, optional
+        Instead of the recipe's own; a plan has its granules already.
+    cluster : str or distributed.Client
+        ``local``, an address, or a client.
+    workers : int, optional
+        Of a local cluster; one a processor unless given.
+    work : path, optional
+        Folder for what tasks leave for one another; ``<output>.work`` unless given.
+    watcher : Watcher, optional
+        Hears of progress; bars on standard error unless given.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    RecipeError, CatalogError
+        Before anything is read.
+    ConflictError
+        If something else is at the output.
+    IncompleteRunError
+        If a granule failed or no row was binned: nothing is published, the ledger says why.
+    RunError
+        If workers died, or counts do not reconcile.
+    """
+    planned = recipe if isinstance(recipe, Plan) else prepare(recipe, granules=granules)
+    job = planned.job
+    target = Path(output or str(job.recipe.output.zarr)).absolute()
+    if not publish.check_free(target, job.digest):
+        return Result(output=target, ledger=Ledger.load(ledgers.beside(target)), fresh=False)
+    folder = Path(work).absolute() if work else target.with_suffix(".work")
+    shared = Work(folder=str(folder), digest=job.digest)
+    with ExitStack() as stack:
+        client = stack.enter_context(connected(cluster, workers=workers))
+        seen = watcher or stack.enter_context(Bars())
+        ledger = execute(planned, target, client, work=shared, watcher=seen)
+    return Result(output=target, ledger=ledger, fresh=True)

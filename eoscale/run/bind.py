@@ -1,0 +1,90 @@
+"""From a recipe to a job: everything that is looked up, is looked up here, once, on the client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from eoscale import synthetic
+from eoscale.catalog.listing import Listing
+from eoscale.catalog.search import Query
+from eoscale.errors import RecipeError
+from eoscale.model.granule import GranuleList
+from eoscale.model.job import Job
+from eoscale.model.product import Product
+from eoscale.model.recipe import Recipe, Synthetic
+from eoscale.model.region import Region
+from eoscale.products import product
+
+
+def bind(recipe: Recipe, granules: GranuleList | str | None = None, *, sample: int | None = None) -> Job:
+    """Return the job of a recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    granules : GranuleList or str, optional
+        Instead of the recipe's own: a list, or a glob, text file of URLs or saved list.
+    sample : int, optional
+        Only so many granules, spread evenly over the list; the others count as dropped.
+
+    Raises
+    ------
+    RecipeError
+        If product, region, variables or axes cannot be, or there is nothing to make granules from.
+    CatalogError
+        If the granules cannot be listed.
+    """
+    known = recipe.product if isinstance(recipe.product, Product) else product(recipe.product)
+    region = _region(recipe)
+    listed = _granules(
+        recipe,
+        granules,
+        Query(product=known, version=recipe.search.version, period=_period(recipe), region=region),
+    )
+    if sample is not None:
+        listed = _sampled(listed, sample)
+    return Job(recipe=recipe, product=known, region=region, granules=listed)
+
+
+def _region(recipe: Recipe) -> Region | None:
+    if recipe.region is None:
+        return None
+    if isinstance(recipe.region, str):
+        return Region.from_file(recipe.beside(recipe.region))
+    return Region.from_bbox(*recipe.region)
+
+
+def _period(recipe: Recipe) -> tuple[np.datetime64, np.datetime64] | None:
+    if recipe.period is None:
+        return None
+    start, stop = recipe.period
+    return np.datetime64(start, "ns"), np.datetime64(stop, "ns")
+
+
+def _granules(recipe: Recipe, given: GranuleList | str | None, query: Query) -> GranuleList:
+    if isinstance(given, GranuleList):
+        return given
+    if given is not None:
+        return Listing([given]).search(query)
+    match recipe.granules:
+        case None:
+            raise RecipeError("searching a catalogue is not yet supported: give `granules` or --granules")
+        case Synthetic(synthetic=number, seed=seed):
+            folder = Path(recipe.output.zarr or "eoscale").with_suffix(".granules")
+            paths = synthetic.make(
+                query.product, number, folder=folder, seed=seed, region=query.region, period=query.period
+            )
+            return Listing([str(path) for path in paths]).search(query)
+        case str(place):
+            return Listing([recipe.beside(place)]).search(query)
+        case places:
+            return Listing([recipe.beside(place) for place in places]).search(query)
+
+
+def _sampled(granules: GranuleList, number: int) -> GranuleList:
+    if number < 1:
+        raise RecipeError(f"a sample of {number} granules: expected at least 1")
+    chosen = np.linspace(0, len(granules) - 1, min(number, len(granules))).round().astype(int)
+    return granules.keep(set(chosen.tolist()), reason="not in the sample")

@@ -1,0 +1,77 @@
+"""Rows inside a region and a period that pass the quality rule (pure)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eoscale.model.columns import LATITUDE, LONGITUDE, TIME, Array, Columns, Rows
+from eoscale.model.product import Preset
+from eoscale.model.region import Region
+
+Span = tuple[np.datetime64, np.datetime64]
+
+
+def inside(columns: Columns, region: Region | None, period: Span | None) -> Rows:
+    """Return the rows inside a region and a half-open period.
+
+    Parameters
+    ----------
+    columns : mapping
+        ``longitude`` and ``latitude``, (n,) float in degrees; ``time``, (n,) datetime64[ns]. Rows without
+        coordinates are nowhere, hence never inside.
+    region : Region or None
+        None for everywhere.
+    period : (start, stop) or None
+        UTC; None for always.
+
+    Returns
+    -------
+    (m,) int64, ascending
+
+    Examples
+    --------
+    >>> columns = {"longitude": np.array([0.0, 9.0, np.nan]), "latitude": np.zeros(3),
+    ...            "time": np.full(3, np.datetime64("2024-04-01", "ns"))}
+    >>> inside(columns, Region.from_bbox(-1, -1, 1, 1), None)
+    array([0])
+    """
+    longitude, latitude = columns[LONGITUDE], columns[LATITUDE]
+    chosen: NDArray[np.bool_] = np.isfinite(longitude) & np.isfinite(latitude)
+    # fill values are finite, and no place
+    chosen &= (np.abs(latitude) <= 90) & (longitude >= -180) & (longitude <= 360)
+    if period is not None:
+        start, stop = period
+        chosen &= (columns[TIME] >= start) & (columns[TIME] < stop)
+    rows = np.flatnonzero(chosen)
+    if region is not None and rows.size:
+        rows = rows[region.contains(longitude[rows], latitude[rows])]
+    return rows
+
+
+def normalised(longitude: Array) -> NDArray[np.float64]:
+    """Return (n,) longitudes of -180 to 360 as -180 to 180, the others bit for bit as they were.
+
+    Examples
+    --------
+    >>> normalised(np.array([-180.0, 180.0, 181.0, 359.5]))
+    array([-180. ,  180. , -179. ,   -0.5])
+    """
+    degrees = np.asarray(longitude, np.float64)
+    return np.where(degrees > 180, degrees - 360, degrees)
+
+
+def passing(preset: Preset, columns: Columns, missing: Columns) -> NDArray[np.bool_]:
+    """Return which rows meet all conditions of a preset; a missing value meets none.
+
+    Parameters
+    ----------
+    preset : Preset
+    columns, missing : mapping
+        Each variable of the preset: (n,) values, and whether they are missing.
+    """
+    length = len(next(iter(columns.values())))
+    good = np.ones(length, np.bool_)
+    for condition in preset.conditions:
+        good &= condition.passes(columns[condition.variable]) & ~missing[condition.variable]
+    return good

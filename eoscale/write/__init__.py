@@ -1,0 +1,1 @@
+"""Writing: partials in the work folder, blocks in a Zarr store, and the moment when readers see it."""
