@@ -1,1 +1,49 @@
-"""eoscale."""
+"""Granule lists to lazy Dask graphs to Zarr.
+
+A recipe says which granules, which rows of them and which statistics; :func:`plan` says what that would
+read and write, :func:`run` does it and publishes a consolidated Zarr store with a ledger beside it. The
+types are in :mod:`eoscale.model`, the errors in :mod:`eoscale.errors`.
+"""
+
+from eoscale.catalog.listing import Listing
+from eoscale.catalog.search import Query
+from eoscale.errors import EoscaleError
+from eoscale.model.chunk_index import ChunkIndex
+from eoscale.model.cube import Cube
+from eoscale.model.granule import Granule, GranuleList
+from eoscale.model.grid import Grid
+from eoscale.model.job import Job
+from eoscale.model.period import Period
+from eoscale.model.product import Product
+from eoscale.model.recipe import Recipe
+from eoscale.model.reduction import Partial, Reduction
+from eoscale.model.region import Region
+from eoscale.model.sink import Sink
+from eoscale.products import product
+from eoscale.run import Ledger, Plan, Result, run
+from eoscale.run import prepare as plan
+
+__all__ = [
+    "ChunkIndex",
+    "Cube",
+    "EoscaleError",
+    "Granule",
+    "GranuleList",
+    "Grid",
+    "Job",
+    "Ledger",
+    "Listing",
+    "Partial",
+    "Period",
+    "Plan",
+    "Product",
+    "Query",
+    "Recipe",
+    "Reduction",
+    "Region",
+    "Result",
+    "Sink",
+    "plan",
+    "product",
+    "run",
+]

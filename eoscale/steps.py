@@ -105,17 +105,11 @@ def observe(job: Job, granule: Granule) -> Observations:
     )
 
 
-def reduce_granule(job: Job, granule: Granule) -> tuple[dict[Part, Partial], Receipt]:
-    """Return the partials of a granule, by variable and tile, and what became of its rows.
+def reduce_rows(job: Job, seen: Observations) -> tuple[dict[Part, Partial], Receipt]:
+    """Return the partials of the observations of a granule, by variable and tile, and their receipt (pure).
 
     The position in each :class:`Part` is 0: a batch knows better.
-
-    Raises
-    ------
-    AccessError, GranuleError
-        If the granule cannot be used.
     """
-    seen = observe(job, granule)
     located = job.cube.locate(seen.columns)
     parts: dict[Part, Partial] = {}
     missing, binned = {}, {}
@@ -151,14 +145,18 @@ def reduce_batch(work: Work, batch: Batch) -> tuple[Receipt, ...]:
     return tuple(receipt for _, receipt in results)
 
 
-def write_tile(work: Work, output: str, tile: Tile) -> dict[str, int]:
-    """Fold the partials of a tile, in granule-id order, write its block, and return counts by variable."""
-    job = work.job()
-    parts: dict[Part, Partial] = {}
-    for batch in work.batches(tile):
-        parts.update(partials.load(work.partials(batch), tile))
-    counts, blocks = {}, {}
+def fold_tile(job: Job, tile: Tile, parts: Mapping[Part, Partial]) -> tuple[dict[str, Array], dict[str, int]]:
+    """Return the blocks of a tile, and the counts of each variable (pure).
+
+    Parameters
+    ----------
+    job : Job
+    tile : int
+    parts : mapping of Part to Partial
+        All partials of that tile, in any order: they are folded in granule-id order.
+    """
     moments = Moments()
+    counts, blocks = {}, {}
     for name in job.columns:
         merged = moments.merge([parts[part] for part in sorted(parts) if part.variable == name])
         counts[name] = int(merged.columns["count"].sum())
@@ -166,6 +164,16 @@ def write_tile(work: Work, output: str, tile: Tile) -> dict[str, int]:
             values = moments.finalize(merged, statistic)
             fill = 0 if statistic == "count" else np.nan
             blocks[f"{name}_{statistic}"] = job.cube.dense(tile, merged.keys, values, fill=fill)
+    return blocks, counts
+
+
+def write_tile(work: Work, output: str, tile: Tile) -> dict[str, int]:
+    """Fold the partials that the batches left of a tile, write its blocks, and return the counts."""
+    job = work.job()
+    parts: dict[Part, Partial] = {}
+    for batch in work.batches(tile):
+        parts.update(partials.load(work.partials(batch), tile))
+    blocks, counts = fold_tile(job, tile, parts)
     sink(job, output).write(tile, blocks)
     return counts
 
@@ -218,11 +226,12 @@ def _attempt(job: Job, position: int) -> tuple[dict[Part, Partial], Receipt]:
     granule = job.granules[position]
     began = time.perf_counter()
     try:
-        parts, receipt = reduce_granule(job, granule)
+        parts, receipt = reduce_rows(job, observe(job, granule))
     except (AccessError, GranuleError) as error:
         return {}, Receipt(granule=granule.id, failure=f"{type(error).__name__}: {error}")
     placed = {part._replace(granule=position): partial for part, partial in parts.items()}
-    return placed, replace(receipt, seconds=time.perf_counter() - began, process=os.getpid())
+    seconds = time.perf_counter() - began
+    return placed, replace(receipt, seconds=seconds, finished=time.time(), process=os.getpid())
 
 
 def _coordinates(job: Job) -> tuple[str, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError, PreconditionError, UnauthenticatedError
+from obstore.exceptions import BaseError, PermissionDeniedError, PreconditionError, UnauthenticatedError
 from obstore.store import HTTPStore, LocalStore, ObjectStore
 
 from eoscale.access import endpoints
@@ -24,11 +25,11 @@ class Head(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _store(scheme: str, host: str) -> ObjectStore:
+def _store(scheme: str, host: str, query: str) -> ObjectStore:
     if scheme == "file":
         return LocalStore()
     return HTTPStore.from_url(
-        f"{scheme}://{host}",
+        f"{scheme}://{host}/?{query}" if query else f"{scheme}://{host}",
         client_options={"allow_http": scheme == "http", "timeout": timedelta(seconds=60)},
         retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=60)},
     )
@@ -38,10 +39,11 @@ def _locate(url: str) -> tuple[ObjectStore, str]:
     parts = urlsplit(url)
     if parts.scheme in ("", "file"):
         path = Path(unquote(parts.path) if parts.scheme else url).absolute()
-        return _store("file", ""), path.as_posix().lstrip("/")
+        return _store("file", "", ""), path.as_posix().lstrip("/")
     if parts.scheme in ("http", "https"):
         endpoints.check(url)
-        return _store(parts.scheme, parts.netloc), parts.path.lstrip("/")
+        # obstore encodes a path itself, and keeps the query (a signature) of its base
+        return _store(parts.scheme, parts.netloc, parts.query), unquote(parts.path).lstrip("/")
     raise RecipeError(f"{scrub(url)}: reading by {parts.scheme}:// is not yet supported")
 
 
@@ -57,7 +59,7 @@ async def head(url: str) -> Head:
     try:
         meta = await obstore.head_async(store, path)
     except (BaseError, OSError) as error:
-        raise _translated(error, url) from error
+        raise _translated(error, url) from None
     return Head(meta["size"], meta["e_tag"] or "")
 
 
@@ -86,7 +88,7 @@ async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
         answer = await obstore.get_async(store, path, options=options)
         body = memoryview(await answer.bytes_async())
     except (BaseError, OSError) as error:
-        raise _translated(error, url) from error
+        raise _translated(error, url) from None
     if answer.range != (start, stop) or len(body) != stop - start:
         raise AccessError(
             f"{scrub(url)} answered bytes {answer.range[0]} to {answer.range[1]} ({len(body)} received), "
@@ -98,11 +100,12 @@ async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
 
 
 def _translated(error: Exception, url: str) -> AccessError:
-    reason = str(error).partition("\n")[0]
+    # obstore names the URL that it asked for, with its password and signature
+    reason = re.sub(r"https?://\S+", lambda found: scrub(found[0]), str(error).partition("\n")[0])
     message = f"{scrub(url)} cannot be read: {reason}"
     if isinstance(error, UnauthenticatedError):
         return CredentialsError(f"{message}; log in")
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionDeniedError | PermissionError):
         return ForbiddenError(f"{message}; ask for the right to read it")
     if isinstance(error, PreconditionError):
         return AccessError(f"{scrub(url)} changed since it was indexed: run again")

@@ -90,6 +90,8 @@ def load(path: str) -> GranuleList:
 def _granules(place: str, product: Product) -> Iterator[tuple[Granule, str]]:
     """Yield the granules of one place, with the reason why a saved list dropped them."""
     ending = Path(urlsplit(place).path).suffix.lower()
+    if urlsplit(place).scheme in ("http", "https"):
+        endpoints.check(place)
     if ending in _PARQUET:
         listed = load(place)
         yield from ((granule, "") for granule in listed)

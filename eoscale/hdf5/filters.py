@@ -77,8 +77,8 @@ def _inflate(data: bytes | memoryview, room: int, path: str) -> bytes:
 
 
 def _unshuffle(data: bytes | memoryview, width: int) -> bytes | memoryview:
-    if width <= 1:
-        return data
+    if width <= 1 or len(data) < 2 * width:
+        return data  # one element keeps its order; the width is the file's word, however large
     planes = np.frombuffer(data, np.uint8)
     count = planes.size // width
     result = np.empty(planes.size, np.uint8)

@@ -6,6 +6,7 @@ libhdf5 never sees a remote file or a Python file object: the first is slow, the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import prod
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -52,7 +53,7 @@ _FILTERS = {
 }
 _CONTIGUOUS_ROWS = 2**20
 """Bytes; a contiguous variable is read in pieces of whole rows of about this size."""
-_LIBRARY_FAULTS = (OSError, RuntimeError, OverflowError, UnicodeDecodeError, KeyError, ValueError)
+_LIBRARY_FAULTS = (OSError, RuntimeError, OverflowError, UnicodeDecodeError, KeyError, TypeError, ValueError)
 """What h5py raises on damaged files, seen on 6,000 of them."""
 
 
@@ -135,7 +136,7 @@ def _datasets(
 def _follow(file: h5py.File, path: str) -> Any:  # noqa: ANN401  h5py is untyped
     """Return the object at a path of the file itself, or None; links to other files are refused."""
     node: Any = file
-    steps = [step for step in reversed(path.split("/")) if step]
+    steps = _steps(path)
     links = 0
     while steps:
         step = steps.pop()
@@ -149,10 +150,15 @@ def _follow(file: h5py.File, path: str) -> Any:  # noqa: ANN401  h5py is untyped
             if links > safety.MOST_LINKS:
                 raise UnsafeGranuleError(f"{path} follows more than {safety.MOST_LINKS} links")
             node = file if link.path.startswith("/") else node
-            steps += [part for part in reversed(link.path.split("/")) if part]
+            steps += _steps(link.path)
         else:
             node = node[step]
     return node
+
+
+def _steps(path: str) -> list[str]:
+    """Return the names on a path, the last one first; ``.`` is where it stands."""
+    return [step for step in reversed(path.split("/")) if step not in ("", ".")]
 
 
 def _dataset(dataset: h5py.Dataset, path: str, size: int) -> DatasetIndex:
@@ -160,6 +166,8 @@ def _dataset(dataset: h5py.Dataset, path: str, size: int) -> DatasetIndex:
         raise UnsafeGranuleError(f"{path} has its values in another file")
     if dataset.shape is None or dataset.dtype.kind not in "iufSb":
         raise UnsupportedFilterError(f"{path} is of type {dataset.dtype}: expected numbers or fixed strings")
+    if not _plain(dataset):
+        raise UnsupportedFilterError(f"{path} is stored in another way than numpy keeps {dataset.dtype}")
     chunked = dataset.chunks is not None
     chunk_shape = dataset.chunks if chunked else _rows(dataset.shape, dataset.dtype.itemsize)
     safety.check_shape(path, dataset.shape, chunk_shape, dataset.dtype.itemsize)
@@ -180,12 +188,24 @@ def _dataset(dataset: h5py.Dataset, path: str, size: int) -> DatasetIndex:
     return index
 
 
+def _plain(dataset: h5py.Dataset) -> bool:
+    """Return whether the stored bytes are what numpy holds, so that libhdf5 would convert nothing."""
+    stored = dataset.id.get_type()
+    if dataset.dtype.kind == "S":
+        return bool(stored.get_strpad() != h5py.h5t.STR_SPACEPAD)
+    if dataset.dtype.kind == "f":
+        return bool(stored.equal(h5py.h5t.py_create(dataset.dtype)))
+    whole = stored.get_super() if isinstance(stored, h5py.h5t.TypeEnumID) else stored
+    integer = isinstance(whole, h5py.h5t.TypeIntegerID)
+    return integer and bool(whole.get_precision() == 8 * dataset.dtype.itemsize)
+
+
 def _rows(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     """Return a piece of whole rows, as if a contiguous variable had such chunks."""
     if not shape:
         return ()
     row = max(1, int(np.prod(shape[1:], dtype=np.int64)) * itemsize)
-    return (max(1, min(shape[0], _CONTIGUOUS_ROWS // row)), *shape[1:])
+    return (max(1, min(shape[0], _CONTIGUOUS_ROWS // row)), *(max(1, n) for n in shape[1:]))
 
 
 def _chunked(dataset: h5py.Dataset) -> Mapping[str, Any]:
@@ -216,10 +236,10 @@ def _unchunked(dataset: h5py.Dataset, chunk_shape: tuple[int, ...]) -> Mapping[s
     first = np.arange(grid[0] if grid else 1, dtype=np.int64) * (chunk_shape[0] if chunk_shape else 1)
     rows = np.minimum(chunk_shape[0], dataset.shape[0] - first) if chunk_shape else np.ones(1, np.int64)
     offsets = (start or 0) + first * row if allocated else np.full(first.shape, UNALLOCATED)
-    sizes = rows * row
+    some = slice(prod(grid))  # no piece at all where another dimension is empty
     return {
-        "offsets": offsets.reshape(grid),
-        "sizes": sizes.reshape(grid),
+        "offsets": offsets[some].reshape(grid),
+        "sizes": (rows * row)[some].reshape(grid),
         "masks": np.zeros(grid, np.int64),
         "clipped": True,
     }

@@ -12,6 +12,8 @@ from eoscale.errors import UnsafeGranuleError
 LARGEST_CHUNK = 256 * 2**20
 """Bytes of one decoded chunk."""
 MOST_DIMENSIONS = 8
+MOST_VALUES = 2**31
+"""Of one variable: 13 times the photons of an ATL03 granule."""
 MOST_CHUNKS = 2**26
 """Of one variable; an ATL03 granule has 16,000 in its longest."""
 MOST_LINKS = 32
@@ -37,6 +39,8 @@ def check_shape(path: str, shape: tuple[int, ...], chunk_shape: tuple[int, ...],
     nbytes = prod(chunk_shape) * itemsize
     if nbytes > LARGEST_CHUNK:
         raise UnsafeGranuleError(f"{path}: a chunk of {nbytes} bytes, at most {LARGEST_CHUNK} are read")
+    if prod(shape) > MOST_VALUES:
+        raise UnsafeGranuleError(f"{path}: {prod(shape)} values, at most {MOST_VALUES} are read")
     chunks = prod(-(-n // max(c, 1)) for n, c in zip(shape, chunk_shape, strict=True))
     if chunks > MOST_CHUNKS:
         raise UnsafeGranuleError(f"{path}: {chunks} chunks, at most {MOST_CHUNKS} are read")

@@ -33,11 +33,14 @@ class Receipt:
     """That hold at least one of its cells."""
     attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Units and long name of each variable, as the file says."""
+    # what follows is measured, and differs between two runs of one job
     requests: int = 0
     bytes: int = 0
     seconds: float = 0.0
+    finished: float = 0.0
+    """Seconds since 1970."""
     process: int = 0
-    """Id of the process that read it. This and the three before are measured: they differ between runs."""
+    """Id of the process that read it."""
 
     @property
     def status(self) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import pandas as pd
 import yaml
@@ -21,15 +23,16 @@ from pydantic import (
 )
 
 from eoscale.errors import RecipeError
-from eoscale.model.product import Product
+from eoscale.model.product import Condition, Fill, Preset, Product, Rate, Variable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
     from pydantic_core import ErrorDetails
 
 STATISTICS = ("count", "sum", "mean", "std", "var", "min", "max")
+_LATER_STATISTIC = re.compile(r"median|mode|first|last|valid_fraction|p\d+(\.\d+)?|fraction\(.*\)")
 _LARGEST_RECIPE = 1 << 20
 _NOT_YET = "is not yet supported by this version of eoscale"
 
@@ -37,6 +40,12 @@ _NOT_YET = "is not yet supported by this version of eoscale"
 def _not_yet(value: object) -> object:
     if value is not None:
         raise ValueError(_NOT_YET)
+    return value
+
+
+def _not_record(value: object) -> object:
+    if value == "record":
+        raise ValueError(f"record {_NOT_YET}: leave it out or say raise")
     return value
 
 
@@ -97,7 +106,7 @@ class By(_Words):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.grid is None) == (self.period is None):
-            raise ValueError("an item of `by` has exactly one of grid, period, zones and bins")
+            raise ValueError("has exactly one of grid, period, zones and bins")
         return self
 
 
@@ -114,12 +123,12 @@ class Reduce(_Words):
         for name in names:
             if name in STATISTICS:
                 continue
-            if name in ("median", "mode", "first", "last") or name.startswith(("p", "fraction(")):
-                raise ValueError(f"statistic {name} {_NOT_YET}")
+            if _LATER_STATISTIC.fullmatch(name):
+                raise ValueError(f"holds {name}, which {_NOT_YET}")
             near = get_close_matches(name, STATISTICS, n=1) or STATISTICS
-            raise ValueError(f"{name!r} is no statistic; did you mean {', '.join(near)}?")
+            raise ValueError(f"holds {name}, which is no statistic; did you mean {', '.join(near)}?")
         if len(set(names)) < len(names):
-            raise ValueError("a statistic is named twice")
+            raise ValueError("names a statistic twice")
         return names
 
     @field_validator("by")
@@ -129,7 +138,7 @@ class Reduce(_Words):
             sum(axis.grid is not None for axis in axes) > 1
             or sum(axis.period is not None for axis in axes) > 1
         ):
-            raise ValueError("`by` names one axis twice")
+            raise ValueError("names one axis twice")
         return axes
 
 
@@ -144,7 +153,7 @@ class Output(_Words):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if not self.zarr:
-            raise ValueError("output has exactly one of zarr, parquet, csv and json")
+            raise ValueError("has exactly one of zarr, parquet, csv and json")
         return self
 
 
@@ -193,7 +202,7 @@ class Recipe(_Words):
     where: NotYet = None
     reduce: Reduce | None = None
     output: Output
-    on_error: Literal["raise"] = "raise"
+    on_error: Annotated[Literal["raise"], BeforeValidator(_not_record)] = "raise"
     max_failed: NotYet = None
     allow_empty: bool = False
     """Publish even when no row was binned."""
@@ -203,11 +212,11 @@ class Recipe(_Words):
     zarr_format: Literal[2, 3] = 3
     _folder: Path = PrivateAttr(default_factory=Path)
 
-    def __init__(self, **words: object) -> None:
+    def __init__(self, /, **words: object) -> None:
         try:
             super().__init__(**words)
         except ValidationError as error:
-            raise RecipeError(_explain(error, {})) from error
+            raise RecipeError(_explain(error, words, {})) from error
 
     @field_validator("period", mode="before")
     @classmethod
@@ -219,19 +228,19 @@ class Recipe(_Words):
             raise ValueError(f"starts at {first} and stops at {last}: expected start before stop")
         return first.isoformat(), last.isoformat()
 
-    @field_validator("reduce")
+    @field_validator("variables")
     @classmethod
-    def _reduced(cls, value: Reduce | None) -> Reduce:
-        if value is None:
-            raise ValueError(f"is absent: writing the observations themselves {_NOT_YET}")
+    def _one_name_each(cls, value: tuple[str, ...] | dict[str, str]) -> tuple[str, ...] | dict[str, str]:
+        names = [_column(name) for name in value]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if isinstance(value, tuple) and twice:
+            raise ValueError(f"has two variables of the column name {twice[0]}: rename one, {{name: path}}")
         return value
 
     @model_validator(mode="after")
     def _has_all(self) -> Self:
         if self.reduce is None:
-            self._reduced(None)
-        if isinstance(self.variables, tuple) and len(self.columns) < len(self.variables):
-            raise ValueError("two variables have one column name: rename one, {name: path}")
+            raise ValueError(f"`reduce` is absent: writing the observations themselves {_NOT_YET}")
         return self
 
     @classmethod
@@ -277,7 +286,7 @@ class Recipe(_Words):
             return cls(**words)
         except RecipeError as error:
             if isinstance(error.__cause__, ValidationError):
-                raise RecipeError(_explain(error.__cause__, lines)) from None
+                raise RecipeError(_explain(error.__cause__, words, lines)) from None
             raise
 
     def __repr__(self) -> str:
@@ -291,7 +300,7 @@ class Recipe(_Words):
         """Column name to variable: a path gives its last part as name."""
         if isinstance(self.variables, dict):
             return dict(self.variables)
-        return {name.rpartition("/")[2]: name for name in self.variables}
+        return {_column(name): name for name in self.variables}
 
     def words(self, *, without: Iterable[str] = ()) -> dict[str, Any]:
         """Return the words that differ from their defaults, as plain data that :class:`Recipe` takes."""
@@ -302,31 +311,47 @@ class Recipe(_Words):
         return path if "://" in path else str(self._folder / path)
 
 
+def _column(name: str) -> str:
+    return name.rstrip("/").rpartition("/")[2]
+
+
 def _utc(moment: object) -> pd.Timestamp:
-    if isinstance(moment, int | float):
-        raise ValueError(f"{moment} is no date: expected e.g. 2024-04-01")  # noqa: TRY004
+    if moment is None or isinstance(moment, int | float):
+        raise ValueError(f"holds {moment}, which is no date: expected e.g. 2024-04-01")
     try:
-        time = pd.Timestamp(moment)  # type: ignore[arg-type]
+        # later or earlier than nanoseconds can count is no time of an observation either
+        time = pd.Timestamp(moment).as_unit("ns")  # type: ignore[arg-type]
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{moment!r} is no date: expected e.g. 2024-04-01") from error
+        wanted = "expected one from 1678 to 2261, e.g. 2024-04-01"
+        raise ValueError(f"holds {moment}, which is no date: {wanted}") from error
     return time.tz_convert("UTC").tz_localize(None) if time.tz is not None else time
 
 
 _Path = tuple[str | int, ...]
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads plain data. A date stays text until a word asks for a date: so a wrong one has a line."""
+
+    yaml_constructors: ClassVar = {
+        **yaml.SafeLoader.yaml_constructors,
+        "tag:yaml.org,2002:timestamp": yaml.SafeLoader.yaml_constructors["tag:yaml.org,2002:str"],
+    }
+
+
 def _load(text: str) -> tuple[dict[str, Any], dict[_Path, int]]:
     """Return the words of a YAML text and the line of each; no aliases, no key twice."""
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise RecipeError("a recipe has no YAML aliases (*name): write the value out")
-        node = yaml.compose(text, yaml.SafeLoader)
-        words = yaml.safe_load(text)
+        aliased = any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _Loader))
+        node = yaml.compose(text, _Loader)
+        words = yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise RecipeError(f"line {line}: this is no YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"this is no YAML: {error}") from error
+    if aliased:
+        raise RecipeError("a recipe has no YAML aliases (*name): write the value out")
     if not isinstance(words, dict) or not all(isinstance(word, str) for word in words):
         raise RecipeError("a recipe is a mapping of words to values, e.g. `product: ATL06`")
     lines: dict[_Path, int] = {}
@@ -357,13 +382,18 @@ def _change(words: dict[str, Any], key: str, value: str) -> None:
         if not isinstance(inner, dict):
             raise RecipeError(f"{key}: `{parent}` is no mapping, so it has no word `{last}`")
     try:
-        inner[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        inner[last] = yaml.load(value, _Loader)  # noqa: S506  a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"{key}: {value!r} is no YAML value") from error
 
 
-_VOCABULARY: dict[str, type[BaseModel]] = {
-    "": Recipe,
+_VOCABULARY: dict[str | int, Any] = {
+    "product": Product,
+    "rates": Rate,
+    "variables": Variable,
+    "fill": Fill,
+    "quality": Preset,
+    "conditions": Condition,
     "search": Search,
     "granules": Synthetic,
     "reduce": Reduce,
@@ -371,41 +401,94 @@ _VOCABULARY: dict[str, type[BaseModel]] = {
     "grid": GridWords,
     "output": Output,
 }
+_EXPECTED = {
+    "string_type": "text",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping of words",
+    "dataclass_type": "a mapping of words",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+}
+"""What pydantic's types of faults want, in the words of YAML."""
 
 
-def _explain(error: ValidationError, lines: Mapping[_Path, int]) -> str:
+def _explain(error: ValidationError, words: Mapping[str, Any], lines: Mapping[_Path, int]) -> str:
     """Return all faults, each with the line it stands in and the nearest valid word."""
-    faults: dict[_Path, str] = {}
-    for fault in error.errors():
-        # a value of several allowed types fails once for each: one line says enough
-        path = _known(fault["loc"], lines)
-        faults.setdefault(path, _sentence(fault, path))
+    found = [(_known(fault, words), fault) for fault in error.errors()]
+    deepest = {path[:n] for path, _ in found for n in range(len(path))}
+    faults: dict[_Path, list[ErrorDetails]] = {}
+    for path, fault in found:
+        # what is wrong inside a value says more than that the value is not of another allowed type
+        if path not in deepest:
+            faults.setdefault(path, []).append(fault)
     texts = []
-    for path, sentence in faults.items():
+    for path, alternatives in faults.items():
+        sentence = _sentence(alternatives, path)
         line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
         texts.append((line or len(lines) + 1, f"line {line}: {sentence}" if line else sentence))
     return "; ".join(text for _, text in sorted(texts, key=lambda pair: pair[0]))
 
 
-def _known(loc: _Path, lines: Mapping[_Path, int]) -> _Path:
-    """Return the location without what pydantic puts in for the alternatives of a union."""
+def _known(fault: ErrorDetails, words: Mapping[str, Any]) -> _Path:
+    """Return where a fault is, without what pydantic puts in for the alternatives of a union."""
     path: _Path = ()
-    for step in loc:
-        if (*path, step) in lines or isinstance(step, int) or not lines:
-            path = (*path, step)
-    return path or loc[:1]
+    value: Any = words
+    for step in fault["loc"]:
+        in_list = isinstance(value, list | tuple) and isinstance(step, int) and step < len(value)
+        if in_list or (isinstance(value, dict) and step in value):
+            path, value = (*path, step), value[step]
+    return (*path, fault["loc"][-1]) if fault["type"] in ("missing", "missing_argument") else path
 
 
-def _sentence(fault: ErrorDetails, path: _Path) -> str:
+def _sentence(alternatives: Sequence[ErrorDetails], path: _Path) -> str:
+    """Return what is wrong at one place, of which each allowed type may have its own opinion."""
     word = ".".join(str(step) for step in path)
-    if fault["type"] == "extra_forbidden":
-        parent = next((step for step in reversed(path[:-1]) if isinstance(step, str)), "")
-        model = _VOCABULARY.get(parent, Recipe)
-        words = [field.alias or name for name, field in model.model_fields.items()]
-        near = get_close_matches(str(path[-1]), words, n=1) or words
-        return f"`{word}` is no word of a recipe; did you mean {', '.join(near)}?"
-    message = fault["msg"].removeprefix("Value error, ")
+    fault = alternatives[0]
+    match fault["type"]:
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            known = _words_of(path)
+            near = get_close_matches(str(path[-1]), known, n=1) or known
+            return f"`{word}` is no word of a recipe; did you mean {', '.join(near)}?"
+        case "missing" | "missing_argument":
+            return f"`{word}` is missing"
+        case "too_short" if not fault["input"]:
+            return f"`{word}` is empty: expected at least one item"
+        case "too_long":
+            return f"`{word}` has {len(fault['input'])} items: expected {fault['ctx']['max_length']}"
+        case kind if kind in _EXPECTED:
+            wanted = dict.fromkeys(_EXPECTED.get(other["type"], "") for other in alternatives)
+            return f"`{word}` is {_kind(fault['input'])}: expected {' or '.join(filter(None, wanted))}"
+    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return f"`{word}` {message[:1].lower()}{message[1:]}" if word else message
+
+
+def _kind(value: object) -> str:
+    """Return what a value is, without showing text that may hold a secret."""
+    match value:
+        case None:
+            return "empty"
+        case str():
+            return "text"
+        case list() | tuple():
+            return "a list"
+        case dict():
+            return "a mapping"
+    return str(value)
+
+
+def _words_of(path: _Path) -> list[str]:
+    """Return the words that may stand where the last step of a path does."""
+    kind: Any = next((_VOCABULARY[step] for step in reversed(path[:-1]) if step in _VOCABULARY), Recipe)
+    if issubclass(kind, BaseModel):
+        return [field.alias or name for name, field in kind.model_fields.items()]
+    return [field.name for field in dataclasses.fields(kind)]
 
 
 def schema() -> dict[str, Any]:

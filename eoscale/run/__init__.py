@@ -17,7 +17,7 @@ from eoscale.run.bind import bind
 from eoscale.run.cluster import connected
 from eoscale.run.execute import execute
 from eoscale.run.ledger import Ledger
-from eoscale.run.plan import Plan, plan
+from eoscale.run.plan import Plan, cut
 from eoscale.run.progress import Bars, Watcher
 from eoscale.write import publish
 from eoscale.write.work import Work
@@ -59,7 +59,7 @@ def prepare(
     RecipeError, CatalogError
     """
     analysis = recipe if isinstance(recipe, Recipe) else Recipe.from_file(recipe)
-    return plan(bind(analysis, granules, sample=sample))
+    return cut(bind(analysis, granules, sample=sample))
 
 
 def run(
@@ -120,3 +120,6 @@ def run(
         seen = watcher or stack.enter_context(Bars())
         ledger = execute(planned, target, client, work=shared, watcher=seen)
     return Result(output=target, ledger=ledger, fresh=True)
+
+
+__all__ = ["Ledger", "Plan", "Result", "prepare", "run"]

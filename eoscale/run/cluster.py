@@ -40,7 +40,7 @@ def connected(cluster: str | Client = "local", *, workers: int | None = None) ->
                 threads_per_worker=1,
                 processes=True,
                 host="127.0.0.1",
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # any free port: runs side by side do not meet
             ) as local,
             Client(local) as client,
         ):

@@ -19,6 +19,7 @@ from eoscale.model.receipt import Receipt
 STATUSES = ("used", "empty", "skipped", "failed")
 _FACTS = b"eoscale"
 _COUNTS = ("read", "outside", "quality", "off_axis")
+_MEASURED = ("requests", "bytes", "seconds", "finished", "process")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class Ledger:
 
     frame: pd.DataFrame
     """Columns id, status, reason, absent, read, outside, quality, off_axis, missing_<v> and binned_<v> for
-    each variable, requests, bytes, seconds."""
+    each variable; measured: requests, bytes, seconds, finished (since 1970), process."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What the run was, for a person."""
 
@@ -133,4 +134,4 @@ def _row(receipt: Receipt, variables: Iterable[str]) -> dict[str, Any]:
     for name in variables:
         row[f"missing_{name}"] = receipt.missing.get(name, 0)
         row[f"binned_{name}"] = receipt.binned.get(name, 0)
-    return row | {"requests": receipt.requests, "bytes": receipt.bytes, "seconds": receipt.seconds}
+    return row | {name: getattr(receipt, name) for name in _MEASURED}

@@ -56,7 +56,7 @@ class Plan:
         }
 
 
-def plan(job: Job, *, granules_per_batch: int = GRANULES_PER_BATCH) -> Plan:
+def cut(job: Job, *, granules_per_batch: int = GRANULES_PER_BATCH) -> Plan:
     """Return how a job is cut into tasks.
 
     Parameters

@@ -1,0 +1,5 @@
+"""``python -m eoscale``: the command line."""
+
+from eoscale.cli import main
+
+main()

@@ -1,0 +1,222 @@
+"""The command line: thin words over the library's functions.
+
+Exit status: 0 published or done, 2 wrong use or recipe, 3 not published, 4 no access, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from eoscale import synthetic
+from eoscale.errors import AccessError, CatalogError, EoscaleError, RecipeError
+from eoscale.model.product import Product
+from eoscale.model.recipe import Recipe
+from eoscale.plot import maps, report, tables
+from eoscale.products import REGISTRY, product
+from eoscale.run import Plan, prepare
+from eoscale.run import run as run_recipe
+from eoscale.run.ledger import Ledger, beside
+from eoscale.write.publish import published
+from eoscale.write.zarr import open_published
+
+app = typer.Typer(
+    help="Granule lists to lazy Dask graphs to Zarr.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+_out = Console(soft_wrap=True)
+_err = Console(stderr=True, soft_wrap=True)
+
+RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML file.")]
+OutputPath = Annotated[Path, typer.Argument(metavar="OUTPUT", help="A published store.")]
+Granules = Annotated[
+    str | None, typer.Option(metavar="LIST", help="A glob, a text file of URLs, or a GeoParquet list.")
+]
+Sample = Annotated[int | None, typer.Option(metavar="N", help="Only N granules, spread evenly.")]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a word: quality=best.")
+]
+Json = Annotated[bool, typer.Option("--json", help="The same facts for machines.")]
+
+
+@app.command()
+def run(  # noqa: PLR0913  one parameter an option
+    recipe: RecipePath,
+    *,
+    granules: Granules = None,
+    output: Annotated[Path | None, typer.Option(metavar="PATH", help="Instead of the recipe's.")] = None,
+    cluster: Annotated[str, typer.Option(metavar="WHERE", help="local or tcp://HOST:PORT.")] = "local",
+    workers: Annotated[int | None, typer.Option(metavar="N", help="Of a local cluster.")] = None,
+    work: Annotated[Path | None, typer.Option(metavar="DIR", help="Instead of <output>.work.")] = None,
+    sample: Sample = None,
+    change: Changes = None,
+    as_json: Json = False,
+) -> None:
+    """Run a recipe and publish its result."""
+    plan = _plan(recipe, granules, sample, change)
+    if not as_json:
+        _show(plan)
+    folder = work or os.environ.get("EOSCALE_WORK")
+    result = run_recipe(plan, output=output, cluster=cluster, workers=workers, work=folder)
+    if as_json:
+        _print({"output": str(result.output), "fresh": result.fresh, **_facts(result.ledger)})
+        return
+    if not result.fresh:
+        _out.print(f"{result.output} is already published by this very job: nothing was done")
+    _out.print(tables.summary(result.ledger.frame))
+    _out.print(f"published {result.output}")
+    _out.print(f"ledger    {beside(result.output)}")
+
+
+@app.command()
+def plan(
+    recipe: RecipePath,
+    *,
+    granules: Granules = None,
+    sample: Sample = None,
+    change: Changes = None,
+    as_json: Json = False,
+) -> None:
+    """Say what would be read, computed and written, before any data is."""
+    planned = _plan(recipe, granules, sample, change)
+    if as_json:
+        _print(planned.facts())
+    else:
+        _show(planned)
+
+
+@app.command()
+def plot(
+    output: OutputPath,
+    *,
+    variable: Annotated[str | None, typer.Option(metavar="NAME", help="Such as h_li_mean.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", "-o", metavar="PNG")] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw a picture of a result."""
+    picture = maps.save(open_published(output), to or output.with_suffix(".png"), variable=variable)
+    _tell({"picture": str(picture)}, as_json=as_json)
+
+
+@app.command(name="report")
+def write_report(
+    output: OutputPath,
+    *,
+    to: Annotated[Path | None, typer.Option("--to", "-o", metavar="HTML")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the ledger of a run, and write it as an HTML page."""
+    ledger = Ledger.load(beside(output))
+    picture = None
+    if published(output) is not None:
+        drawn = maps.save(open_published(output), output.with_suffix(".png"))
+        picture = drawn.read_bytes()
+    page = to or output.with_suffix(".html")
+    page.write_text(report.html(ledger.frame, ledger.facts, picture), encoding="utf-8")
+    if not as_json:
+        _out.print(tables.summary(ledger.frame))
+    _tell({"page": str(page), **(_facts(ledger) if as_json else {})}, as_json=as_json)
+
+
+@app.command()
+def products(
+    name: Annotated[str | None, typer.Argument(metavar="NAME")] = None, *, as_json: Json = False
+) -> None:
+    """List the products, or the variables and quality presets of one."""
+    if name is None:
+        _tell({known.name: known.title for known in REGISTRY.values()}, as_json=as_json)
+        return
+    known = product(name)
+    if as_json:
+        _print({key: {"path": v.path, "units": v.units} for key, v in known.variables.items()})
+    else:
+        _out.print(_variables(known))
+        for preset, rule in known.quality.items():
+            terms = " and ".join(f"{c.variable} {c.comparison} {c.value:g}" for c in rule.conditions)
+            _out.print(f"quality {preset}: {terms}\n  {rule.source}", highlight=False)
+
+
+@app.command(name="demo-data")
+def demo_data(
+    folder: Annotated[Path, typer.Argument(metavar="DIR")],
+    *,
+    name: Annotated[str, typer.Option("--product", metavar="NAME")] = "ATL06",
+    number: Annotated[int, typer.Option("--number", "-n", min=1)] = 8,
+    seed: Annotated[int, typer.Option()] = 0,
+    as_json: Json = False,
+) -> None:
+    """Make miniature granules of a product."""
+    paths = synthetic.make(product(name), number, folder=folder, seed=seed)
+    _tell({path.name: f"{path.stat().st_size / 1e6:.2f} MB" for path in paths}, as_json=as_json)
+
+
+def main() -> None:
+    """Run the command line, with each error as one sentence and its exit status."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        _err.print("interrupted: nothing was published; run again")
+        sys.exit(130)
+    except EoscaleError as error:
+        _err.print(f"{type(error).__name__}: {error}", style="red", highlight=False, markup=False)
+        sys.exit(_status(error))
+
+
+def _status(error: EoscaleError) -> int:
+    if isinstance(error, AccessError):
+        return 4
+    return 2 if isinstance(error, RecipeError | CatalogError) else 3
+
+
+def _plan(recipe: Path, granules: str | None, sample: int | None, changes: list[str] | None) -> Plan:
+    words = dict(_pair(change) for change in changes or ())
+    return prepare(Recipe.from_file(recipe, words), granules=granules, sample=sample)
+
+
+def _pair(change: str) -> tuple[str, str]:
+    key, equals, value = change.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"--set {change!r}: expected KEY=VALUE, such as quality=best")
+    return key, value
+
+
+def _facts(ledger: Ledger) -> dict[str, Any]:
+    return {"granules": ledger.counts(), "facts": dict(ledger.facts)}
+
+
+def _show(plan: Plan) -> None:
+    _tell(plan.facts(), as_json=False)
+
+
+def _tell(facts: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        _print(facts)
+        return
+    grid = Table.grid(padding=(0, 2))
+    for name, text in facts.items():
+        grid.add_row(f"[bold]{name}[/bold]", str(text))
+    _out.print(grid, highlight=False)
+
+
+def _print(facts: Mapping[str, Any]) -> None:
+    typer.echo(json.dumps(facts, indent=2))
+
+
+def _variables(known: Product) -> Table:
+    table = Table(title=known.title, title_justify="left", box=None)
+    for column in ("variable", "units", "description", "path"):
+        table.add_column(column, overflow="fold")
+    for name, variable in known.variables.items():
+        table.add_row(name, variable.units, variable.description, variable.path)
+    return table

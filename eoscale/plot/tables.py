@@ -1,0 +1,53 @@
+"""Tables: a ledger in a few lines of the terminal."""
+
+from __future__ import annotations
+
+import pandas as pd
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from eoscale.plot import totals
+
+_STYLES = {"used": "green", "empty": "dim", "skipped": "yellow", "failed": "red"}
+_MOST_REASONS = 12
+
+
+def text(ledger: pd.DataFrame) -> Group:
+    """Return a ledger's totals as two tables: granules by status and reason, rows by variable.
+
+    Parameters
+    ----------
+    ledger : pandas.DataFrame
+        One row per granule.
+    """
+    return Group(_granules(totals.granules(ledger)), _rows(totals.rows(ledger)))
+
+
+def _granules(found: totals.Granules) -> Table:
+    table = Table(title="Granules", title_justify="left", box=None, pad_edge=False, show_footer=True)
+    table.add_column("status", "found")
+    table.add_column("number", f"{found.found:,}", justify="right")
+    table.add_column("reason", "" if found.reconciled else "does not add up: see the ledger")
+    for status, number in found.by_status.items():
+        # Text, for a reason may hold what rich would take for markup
+        table.add_row(Text(status, style=_STYLES[status] if number else "dim"), f"{number:,}", "")
+        reasons = [(reason, times) for stated, reason, times in found.reasons if stated == status]
+        for reason, times in reasons[:_MOST_REASONS]:
+            table.add_row("", Text(f"{times:,}", style="dim"), Text(reason))
+        if len(reasons) > _MOST_REASONS:
+            table.add_row("", "", f"and {len(reasons) - _MOST_REASONS:,} more reasons")
+    return table
+
+
+def _rows(found: list[totals.Rows]) -> Table:
+    table = Table(title="\nRows", title_justify="left", box=None, pad_edge=False)
+    table.add_column("variable")
+    for name in ("read", "outside", "quality", "off-axis", "missing", "binned"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for one in found:
+        numbers = (one.read, one.outside, one.quality, one.off_axis, one.missing, one.binned)
+        verdict = "" if one.reconciled else "does not add up"
+        table.add_row(Text(one.variable), *(f"{number:,}" for number in numbers), Text(verdict, style="red"))
+    return table

@@ -1,0 +1,81 @@
+"""Totals: a ledger summed up, in a way that can be checked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import pandas as pd
+
+STATUSES = ("used", "empty", "skipped", "failed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """What became of the rows of one variable."""
+
+    variable: str
+    read: int
+    outside: int
+    quality: int
+    off_axis: int
+    missing: int
+    binned: int
+
+    @property
+    def reconciled(self) -> bool:
+        """Whether every row that was read is accounted for."""
+        return self.read == self.outside + self.quality + self.off_axis + self.missing + self.binned
+
+
+@dataclass(frozen=True, kw_only=True)
+class Granules:
+    """How many granules were found, and what became of them."""
+
+    found: int
+    by_status: dict[str, int]
+    """All of :data:`STATUSES`, in their order."""
+    reasons: list[tuple[str, str, int]]
+    """Status, reason and number, the most frequent first; of granules that state a reason."""
+
+    @property
+    def reconciled(self) -> bool:
+        """Whether every granule that was found is accounted for."""
+        return self.found == sum(self.by_status.values())
+
+
+def granules(ledger: pd.DataFrame) -> Granules:
+    """Return the totals of a ledger's granules."""
+    number = ledger["status"].value_counts()
+    stated = ledger[ledger["reason"].fillna("") != ""]
+    reasons = Counter(zip(stated["status"].astype(str), stated["reason"].astype(str), strict=True))
+    return Granules(
+        found=len(ledger),
+        by_status={status: int(number.get(status, 0)) for status in STATUSES},
+        reasons=[(status, reason, times) for (status, reason), times in reasons.most_common()],
+    )
+
+
+def rows(ledger: pd.DataFrame) -> list[Rows]:
+    """Return the totals of each variable's rows."""
+    total = {name: int(ledger[name].sum()) for name in ("read", "outside", "quality", "off_axis")}
+    return [
+        Rows(
+            variable=variable,
+            missing=int(ledger[f"missing_{variable}"].sum()),
+            binned=int(ledger[f"binned_{variable}"].sum()),
+            **total,
+        )
+        for variable in variables(ledger)
+    ]
+
+
+def variables(ledger: pd.DataFrame) -> list[str]:
+    """Return the names of the variables that a ledger accounts for.
+
+    Examples
+    --------
+    >>> variables(pd.DataFrame(columns=["id", "missing_h_li", "binned_h_li"]))
+    ['h_li']
+    """
+    return [str(name).removeprefix("binned_") for name in ledger.columns if str(name).startswith("binned_")]
