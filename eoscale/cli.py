@@ -74,7 +74,7 @@ def run(  # noqa: PLR0913  one parameter an option
         return
     if not result.fresh:
         _out.print(f"{result.output} is already published by this very job: nothing was done")
-    _out.print(tables.summary(result.ledger.frame))
+    _out.print(tables.text(result.ledger.frame))
     _out.print(f"published {result.output}")
     _out.print(f"ledger    {beside(result.output)}")
 
@@ -125,7 +125,7 @@ def write_report(
     page = to or output.with_suffix(".html")
     page.write_text(report.html(ledger.frame, ledger.facts, picture), encoding="utf-8")
     if not as_json:
-        _out.print(tables.summary(ledger.frame))
+        _out.print(tables.text(ledger.frame))
     _tell({"page": str(page), **(_facts(ledger) if as_json else {})}, as_json=as_json)
 
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from distributed import LocalCluster
 from hypothesis import settings
 
 settings.register_profile("eoscale", deadline=None, max_examples=60, derandomize="CI" in os.environ)
@@ -24,3 +26,12 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what a user has set from changing what the tests see."""
     for name in ("EOSCALE_ALLOW_HOSTS", "EOSCALE_WORK"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def scheduler() -> Iterator[str]:
+    """Return the address of a cluster of two processes that tests share: starting one takes seconds."""
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        yield str(cluster.scheduler_address)

@@ -6,14 +6,16 @@ ask the machine's own services for secrets.
 
 from __future__ import annotations
 
-import ipaddress
 import os
+import re
 from urllib.parse import urlsplit
 
 from eoscale.errors import ForbiddenError, scrub
 
 ALLOW_HOSTS = "EOSCALE_ALLOW_HOSTS"
 """Environment: hosts, with their port, that may be reached although private, and over http too."""
+_NAME = re.compile(r"([a-z0-9_-]+\.)+(?!localhost$)[a-z][a-z0-9-]*")
+"""Of a host with a domain. Its last part begins with a letter: some take 127.1 and 0x7f.1 for addresses."""
 
 
 def check(url: str) -> None:
@@ -32,28 +34,23 @@ def check(url: str) -> None:
     Traceback (most recent call last):
     eoscale.errors.ForbiddenError: http://169.254.169.254/latest/meta-data is refused: ...
     """
-    parts = urlsplit(url)
-    if parts.netloc in os.environ.get(ALLOW_HOSTS, "").split(","):
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ForbiddenError(f"a URL is refused: {error}") from None
+    if parts.netloc and parts.netloc in os.environ.get(ALLOW_HOSTS, "").split(","):
         return
-    host = parts.hostname or ""
     fault = (
         "it is not https"
         if parts.scheme != "https"
         else "it names a user or password"
         if parts.username or parts.password
         else "it names a port"
-        if parts.port not in (None, 443)
+        if port not in (None, 443)
         else "it names an address or this machine instead of a host"
-        if _is_address(host) or host == "localhost" or "." not in host
+        if not _NAME.fullmatch(parts.hostname or "")
         else ""
     )
     if fault:
         raise ForbiddenError(f"{scrub(url)} is refused: {fault}; list the host in {ALLOW_HOSTS} to allow it")
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -36,7 +36,10 @@ def _store(scheme: str, host: str, query: str) -> ObjectStore:
 
 
 def _locate(url: str) -> tuple[ObjectStore, str]:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise AccessError(f"a URL cannot be read: {error}") from None
     if parts.scheme in ("", "file"):
         path = Path(unquote(parts.path) if parts.scheme else url).absolute()
         return _store("file", "", ""), path.as_posix().lstrip("/")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import fsspec
 import geopandas as gpd
@@ -89,8 +89,9 @@ def load(path: str) -> GranuleList:
 
 def _granules(place: str, product: Product) -> Iterator[tuple[Granule, str]]:
     """Yield the granules of one place, with the reason why a saved list dropped them."""
-    ending = Path(urlsplit(place).path).suffix.lower()
-    if urlsplit(place).scheme in ("http", "https"):
+    parts = _split(place)
+    ending = Path(parts.path).suffix.lower()
+    if parts.scheme in ("http", "https"):
         endpoints.check(place)
     if ending in _PARQUET:
         listed = load(place)
@@ -101,6 +102,13 @@ def _granules(place: str, product: Product) -> Iterator[tuple[Granule, str]]:
     else:
         for line in _lines(place):
             yield from ((granule, "") for granule in _files(line, product))
+
+
+def _split(place: str) -> SplitResult:
+    try:
+        return urlsplit(place)
+    except ValueError as error:
+        raise CatalogError(f"a listed URL is none: {error}") from None
 
 
 def _lines(place: str) -> list[str]:
@@ -114,7 +122,7 @@ def _lines(place: str) -> list[str]:
 
 
 def _files(place: str, product: Product) -> list[Granule]:
-    scheme = urlsplit(place).scheme
+    scheme = _split(place).scheme
     if scheme in ("http", "https"):
         endpoints.check(place)
         return [_granule(place, scheme, 0, product)]

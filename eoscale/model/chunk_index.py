@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -69,9 +69,8 @@ class DatasetIndex(Digested):
 
     def content(self) -> object:
         """Return all fields, the dtype by its string and the attributes by their text."""
-        fields = {name: value for name, value in vars(self).items() if name != "digest"}
         return {
-            **fields,
+            **{each.name: getattr(self, each.name) for each in fields(self)},
             "dtype": self.dtype.str,
             "attributes": {k: repr(v) for k, v in self.attributes.items()},
         }

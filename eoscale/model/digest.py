@@ -72,7 +72,7 @@ def _pieces(value: object) -> Iterator[bytes]:  # noqa: C901  one case a type
     match value:
         case Digested():
             yield f"{type(value).__name__}:{value.digest}".encode()
-        case np.ndarray() | np.generic():
+        case np.ndarray() | np.generic() if not value.dtype.hasobject:
             array = np.ascontiguousarray(value)
             yield f"{array.dtype.str}{array.shape}".encode()
             yield array.tobytes()

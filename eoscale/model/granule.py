@@ -171,7 +171,7 @@ class GranuleList(Digested, Sequence[Granule]):
         CatalogError
             If a column is missing.
         """
-        missing = {"id", "product", "dropped"} - set(frame.columns)
+        missing = set(cls(granules=()).to_dataframe().columns) - set(frame.columns)
         if missing:
             raise CatalogError(f"this table is no granule list: it has no column {sorted(missing)}")
         rows = [(_granule(row), str(row["dropped"])) for row in frame.to_dict("records")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil, floor
 
 import numpy as np
 import xarray as xr
@@ -67,7 +66,7 @@ class Grid(Digested):
         _crs(self.crs)
         if not self.resolution > 0:
             raise RecipeError(f"the grid's resolution is {self.resolution}, expected a positive number")
-        if not 0 < self.width * self.height < _MOST_CELLS:
+        if min(self.width, self.height) < 1 or self.width * self.height >= _MOST_CELLS:
             raise RecipeError(f"a grid of {self.width} x {self.height} cells; expected 1 to 2**40 in all")
 
     @classmethod
@@ -84,9 +83,11 @@ class Grid(Digested):
         if not resolution > 0:
             raise RecipeError(f"the grid's resolution is {resolution}, expected a positive number")
         left, bottom, right, top = _area_of_use(crs) if region is None else region.bounds_in(_crs(crs))
-        west, south = floor(left / resolution), floor(bottom / resolution)
-        width, height = ceil(right / resolution) - west, ceil(top / resolution) - south
-        return cls(crs=crs, resolution=resolution, west=west, south=south, width=width, height=height)
+        below = _multiples(np.array([left, bottom, right, top]), resolution)
+        above = below + (below * resolution < [left, bottom, right, top])
+        west, south, east, north = (int(k) for k in (*below[:2], *above[2:]))
+        size = {"width": east - west, "height": north - south}
+        return cls(crs=crs, resolution=resolution, west=west, south=south, **size)
 
     def __repr__(self) -> str:
         return f"<Grid {self.height} x {self.width} cells of {self.resolution:g}, {self.crs}>"

@@ -88,6 +88,8 @@ class Job(Digested):
             TypeAdapter(Product).dump_python(self.product, mode="json"),
             self.region,
             self.granules,
+            # times of granules and PROJ's bounds are in no digest above, and decide what the axes span
+            self.cube.axes,
         )
 
     @cached_property

@@ -72,7 +72,7 @@ class Period(Digested):
         edges = [moment]
         while edges[-1] < last:
             following = edges[-1] + offset
-            if not following > edges[-1] or len(edges) > _MOST_PERIODS:
+            if not edges[-1] < following < pd.Timestamp.max or len(edges) > _MOST_PERIODS:
                 raise RecipeError(f"period {frequency!r} gives no or too many spans from {first} to {last}")
             edges.append(following)
         return cls(edges=np.array(edges, dtype="datetime64[ns]"))

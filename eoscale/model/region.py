@@ -172,26 +172,39 @@ class Region(Digested):
         return _widened(self.bounds_in(LONGITUDE_LATITUDE), limits=(-180.0, -90.0, 180.0, 90.0))
 
     def bounds_in(self, crs: str) -> tuple[float, float, float, float]:
-        """Return left, bottom, right and top of the region in another CRS, edges followed as curves."""
-        x, y = self._outline_in(crs)
-        return float(np.min(x)), float(np.min(y)), float(np.max(x)), float(np.max(y))
+        """Return left, bottom, right and top of the region in another CRS, edges followed as curves.
 
-    def _outline_in(self, crs: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        outline = self.geometry.boundary
-        left, bottom, right, top = outline.bounds
+        The box is wider than the points on the edges, by as much as an edge may bulge between two of
+        them: a row inside the region is inside the box.
+        """
+        pieces = self._pieces_in(crs)
+        ends, middles = pieces[:, ::2], pieces[:, 1]
+        bulge = np.abs(middles - ends.mean(axis=1)).max(axis=0)
+        left, bottom = pieces.min(axis=(0, 1)) - bulge
+        right, top = pieces.max(axis=(0, 1)) + bulge
+        return float(left), float(bottom), float(right), float(top)
+
+    def _pieces_in(self, crs: str) -> NDArray[np.float64]:
+        """Return (n, 3, 2) x and y of start, middle and end of each short piece of the outline."""
+        left, bottom, right, top = self.geometry.bounds
         step = max(right - left, top - bottom) / _PARTS_PER_EDGE
-        points = shapely.get_coordinates(shapely.segmentize(outline, step))
-        x, y = transformer(self.crs, crs).transform(points[:, 0], points[:, 1])
-        if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        rings = shapely.segmentize(shapely.get_rings(shapely.get_parts(self.geometry)), step)
+        points, ring = shapely.get_coordinates(rings, return_index=True)
+        starts = np.flatnonzero(ring[:-1] == ring[1:])
+        start, end = points[starts], points[starts + 1]
+        pieces = np.stack([start, (start + end) / 2, end], axis=1)
+        x, y = transformer(self.crs, crs).transform(pieces[..., 0], pieces[..., 1])
+        moved = np.stack([x, y], axis=-1)
+        if not np.isfinite(moved).all():
             raise RecipeError(f"the region cannot be expressed in {crs}: it leaves that CRS's domain")
-        return x, y
+        return moved
 
     def _refuse_poles_and_antimeridian(self) -> None:
         poles = np.array([-90.0, 90.0])
         x, y = transformer(LONGITUDE_LATITUDE, self.crs).transform(np.zeros(2), poles)
-        longitude, _ = self._outline_in(LONGITUDE_LATITUDE)
+        longitude = self._pieces_in(LONGITUDE_LATITUDE)[..., 0]
         around = shapely.intersects_xy(self.geometry, x, y).any()
-        if around or (np.abs(np.diff(longitude)) > 180).any():
+        if around or (np.abs(np.diff(longitude, axis=1)) > 180).any():
             raise RecipeError(
                 f"the region in {self.crs} holds a pole or crosses the antimeridian: such regions "
                 "are not yet supported; give its parts east and west of 180 degrees"

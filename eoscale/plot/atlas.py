@@ -13,7 +13,7 @@ from eoscale.plot.layout import Layout, Place
 from eoscale.plot.mosaic import Mosaic, Window
 from eoscale.plot.page import Page, heading, note
 from eoscale.plot.panels import Base
-from eoscale.plot.spans import groups, label
+from eoscale.plot.spans import bounds, groups, label
 from eoscale.plot.subject import Subject
 from eoscale.plot.view import Raster, View, outline
 
@@ -51,7 +51,7 @@ def draw(dataset: xr.Dataset, subject: Subject) -> Page:
     page.head(*heading(dataset, subject, raster.cell))
     page.foot(note(dataset, raster.crs.name, content.merged.factor))
     _draw_large(page, layout.large, base, content, colours)
-    panels.legend(page, layout.legend, content.merged.values, colours, subject.label)
+    panels.legend(page, layout.legend, content.merged.values, colours, subject)
     for one, place in zip(small, layout.small, strict=True):
         _draw_small(page, place, base, content, one)
     return page
@@ -67,8 +67,8 @@ def read(dataset: xr.Dataset, subject: Subject, raster: Raster, window: Window) 
         part = mosaic.read(subject, group, window, factor)
         merged = part if merged is None else mosaic.together([merged, part], subject.statistic)
         if subject.spans > 1:
-            bounds = dataset["time_bounds"].to_numpy()
-            name = label(bounds[group[0], 0], bounds[group[-1], 1])
+            edges = bounds(dataset)
+            name = label(edges[group[0], 0], edges[group[-1], 1])
             spans.append((name, _smaller(part, subject.statistic)))
     assert merged is not None  # noqa: S101  a subject has at least one span
     return Content(merged=merged, spans=spans, raster=raster, window=window)

@@ -72,7 +72,7 @@ def scale(values: Floats, statistic: str) -> Scale | None:
 def _colours(statistic: str) -> Colormap:
     """Return a scale even in lightness, without the dark end that the ground would swallow."""
     whole, start = (
-        (mpl.colormaps["magma"], 0.32) if statistic == "count" else (mpl.colormaps["viridis"], 0.24)
+        (mpl.colormaps["magma"], 0.36) if statistic == "count" else (mpl.colormaps["viridis"], 0.24)
     )
     return ListedColormap(whole(np.linspace(start, 1.0, 256)))
 

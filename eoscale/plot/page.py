@@ -14,10 +14,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from eoscale.plot.colours import GREY, INK
-from eoscale.plot.spans import label
+from eoscale.plot.spans import bounds, label
 from eoscale.plot.subject import TIME, Subject
 
-LEFT, RIGHT, HEAD, FOOT = 0.72, 0.6, 1.22, 1.02
+LEFT, RIGHT, HEAD, FOOT = 0.72, 0.6, 1.24, 1.1
 """Margins, in inches."""
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -66,33 +66,36 @@ class Page:
         """Write title and subtitle, each cut to what fits."""
         inches = self.width - LEFT - RIGHT
         size = 16 if len(title) <= _letters(inches, 16) else 12
-        top = self.height - 0.36
+        top = self.height - (0.28 if size == 12 else 0.36)
         self.text(
             LEFT, top, fitted(title, inches, size, 2 if size == 12 else 1), fontsize=size, weight="bold"
         )
-        self.text(LEFT, self.height - 0.76, fitted(subtitle, inches, 9.5, 1), fontsize=9.5, color=GREY)
+        self.text(LEFT, self.height - 0.79, fitted(subtitle, inches, 9.5, 1), fontsize=9.5, color=GREY)
 
     def foot(self, note: str) -> None:
         """Write a note, and which version drew the page."""
         inches = self.width - LEFT - RIGHT - 1.4
         style = {"fontsize": 6, "color": GREY, "va": "bottom", "linespacing": 1.35}
-        self.text(LEFT, 0.2, fitted(note, inches, 6, 3), **style)
-        self.text(self.width - RIGHT, 0.2, f"eoscale {version('eoscale')}", ha="right", **style)
+        self.text(LEFT, 0.16, fitted(note, inches, 6, 3), **style)
+        self.text(self.width - RIGHT, 0.16, f"eoscale {version('eoscale')}", ha="right", **style)
 
 
 def _letters(inches: float, size: float) -> int:
     return max(int(inches * 72 / (size * _EM)), 12)
 
 
-def fitted(text: str, inches: float, size: float, lines: int) -> str:
-    r"""Return text broken into at most so many lines of a width, what is too much as an ellipsis.
+def fitted(text: str, inches: float, size: float, lines: int, *, ending: str = "") -> str:
+    r"""Return text broken into at most so many lines of a width; what is too much but the ending is left out.
 
     Examples
     --------
     >>> fitted("Land ice height along the ground tracks", 1.6, 10, 2)
     'Land ice height\nalong the ground…'
+    >>> fitted("Land ice height along the ground tracks", 1.6, 10, 2, ending=" [m]")
+    'Land ice height\nalong the… [m]'
     """
-    return "\n".join(textwrap.wrap(text, _letters(inches, size), max_lines=lines, placeholder="…"))
+    wide = _letters(inches, size)
+    return "\n".join(textwrap.wrap(text + ending, wide, max_lines=lines, placeholder=f"…{ending}"))
 
 
 def heading(dataset: xr.Dataset, subject: Subject, cell: str = "") -> tuple[str, str]:
@@ -112,8 +115,8 @@ def note(dataset: xr.Dataset, projection: str = "", factor: int = 1) -> str:
 def _period(dataset: xr.Dataset) -> str:
     if TIME not in dataset.dims:
         return ""
-    bounds = dataset["time_bounds"].to_numpy()
-    return label(bounds[0, 0], bounds[-1, 1])
+    edges = bounds(dataset)
+    return label(edges[0, 0], edges[-1, 1])
 
 
 def _granules(dataset: xr.Dataset) -> str:

@@ -19,6 +19,7 @@ from eoscale.plot.colours import COAST, GREY, INK, LAND, MERIDIAN, SEA, Scale, n
 from eoscale.plot.layout import Place
 from eoscale.plot.mosaic import Floats
 from eoscale.plot.page import Page, fitted
+from eoscale.plot.subject import Subject
 from eoscale.plot.view import Box, View
 
 _ARROW = 0.035
@@ -95,7 +96,7 @@ def nothing(axes: Axes) -> None:
     )
 
 
-def legend(page: Page, box: Place, values: Floats, scale: Scale | None, text: str) -> None:
+def legend(page: Page, box: Place, values: Floats, scale: Scale | None, subject: Subject) -> None:
     """Draw the colour bar with the histogram of the values standing on it.
 
     Parameters
@@ -106,15 +107,14 @@ def legend(page: Page, box: Place, values: Floats, scale: Scale | None, text: st
         NaN where there is nothing.
     scale : Scale or None
         None says that there are no values.
-    text : str
-        Name and units of the values.
+    subject : Subject
+        What the values are.
     """
     left, bottom, width, height = box
-    page.text(
-        left, bottom + height, fitted(text, width, 9.5, 2), fontsize=9.5, weight="bold", linespacing=1.2
-    )
+    name = fitted(subject.name, width, 9.5, 2, ending=subject.units)
+    page.text(left, bottom + height, name, fontsize=9.5, weight="bold", linespacing=1.2)
     if scale is None:
-        page.text(left, bottom + height - 0.3, "no cell holds an observation", fontsize=8, color=GREY)
+        page.text(left, bottom + height - 0.4, "no cell holds an observation", fontsize=8, color=GREY)
         return
     bar_bottom = bottom + 0.42
     bar(page, (left, bar_bottom, width, 0.11), scale)

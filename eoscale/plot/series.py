@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
-from numpy.typing import NDArray
 
 from eoscale.plot import panels
 from eoscale.plot.colours import GREY, RULE, number
 from eoscale.plot.mosaic import Floats
-from eoscale.plot.page import FOOT, HEAD, RIGHT, Page, heading, note
+from eoscale.plot.page import FOOT, HEAD, RIGHT, Page, fitted, heading, note
+from eoscale.plot.spans import Moments, bounds
 from eoscale.plot.subject import Subject
 
-Moments: TypeAlias = NDArray[np.datetime64]
 _WIDTH, _HEIGHT, _LEFT = 10.0, 6.4, 1.0
 _COUNTS = 0.8
 """Height of the bars of observations, in inches."""
@@ -28,13 +25,13 @@ def draw(dataset: xr.Dataset, subject: Subject) -> Page:
     page = Page(width=_WIDTH, height=_HEIGHT)
     page.head(*heading(dataset, subject))
     page.foot(note(dataset))
-    edges = dataset["time_bounds"].to_numpy()
+    edges = bounds(dataset)
     below = 0.0 if subject.counts is None or subject.statistic == "count" else _COUNTS + 0.2
     width = _WIDTH - _LEFT - RIGHT
     axes = page.axes(_LEFT, FOOT + below - 0.2, width, _HEIGHT - HEAD - FOOT - below + 0.2)
     _line(axes, dataset, subject, edges)
     _frame(axes, edges, dates=not below)
-    axes.set_ylabel(subject.label, fontsize=9)
+    axes.set_ylabel(fitted(subject.name, 4, 9, 2, ending=subject.units), fontsize=9)
     if below and subject.counts is not None:
         bars = page.axes(_LEFT, FOOT - 0.2, width, _COUNTS)
         counts = subject.counts.to_numpy()

@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from eoscale.errors import RecipeError
+
+Moments: TypeAlias = NDArray[np.datetime64]
+
+
+def bounds(dataset: xr.Dataset) -> Moments:
+    """Return the (n, 2) starts and ends of a result's spans.
+
+    Raises
+    ------
+    RecipeError
+        If the result does not have them: selecting variables by name drops them.
+    """
+    if "time_bounds" not in dataset.variables:
+        raise RecipeError("the result has no `time_bounds`: give it as its store opens, and name `variable`")
+    return np.asarray(dataset["time_bounds"].to_numpy())
 
 
 def groups(spans: int, most: int) -> list[range]:

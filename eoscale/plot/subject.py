@@ -44,9 +44,16 @@ class Subject:
         return f"{words}, pooled over time" if merged and self.statistic in ("std", "var") else words
 
     @property
-    def label(self) -> str:
-        """Long name and units."""
-        return label(self.values)
+    def name(self) -> str:
+        """What the values are, as the result calls it."""
+        name = str(self.values.attrs.get("long_name") or self.values.name)
+        return name if "_" in name else name[:1].upper() + name[1:]
+
+    @property
+    def units(self) -> str:
+        """Units in brackets after a space; nothing where there are none."""
+        units = str(self.values.attrs.get("units", "1"))
+        return "" if units in ("1", "") else f" [{units}]"
 
     @property
     def spans(self) -> int:
@@ -59,20 +66,6 @@ class Subject:
             return self
         counts = None if self.counts is None else self.counts.isel({TIME: number})
         return Subject(values=self.values.isel({TIME: number}), counts=counts)
-
-
-def label(values: xr.DataArray) -> str:
-    """Return ``long name [units]`` of a variable, as far as they are known.
-
-    Examples
-    --------
-    >>> label(xr.DataArray(1.0, attrs={"long_name": "land ice height", "units": "m"}))
-    'Land ice height [m]'
-    """
-    name = str(values.attrs.get("long_name") or values.name)
-    units = str(values.attrs.get("units", "1"))
-    name = name if "_" in name else name[:1].upper() + name[1:]
-    return name if units in ("1", "") else f"{name} [{units}]"
 
 
 def choose(dataset: xr.Dataset, variable: str | None) -> Subject:

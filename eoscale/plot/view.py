@@ -133,12 +133,6 @@ class View:
         left, bottom, right, top = self.box
         return (right - left) / ((top - bottom) * self.stretch)
 
-    @property
-    def extent(self) -> Box:
-        """Left, right, bottom, top: the box in matplotlib's order."""
-        left, bottom, right, top = self.box
-        return left, right, bottom, top
-
     def project(self, longitude: object, latitude: object) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return x and y of points in degrees, NaN where the CRS has no place for them."""
         x, y = transformer(LONGITUDE_LATITUDE, self.crs.to_wkt()).transform(longitude, latitude)
@@ -161,8 +155,8 @@ class View:
         """
         left, bottom, right, top = self.box
         middle, y = (left + right) / 2, bottom + height * (top - bottom)
-        tenth = (right - left) / 20
-        longitude, latitude = self.unproject(np.array([middle - tenth, middle + tenth]), np.array([y, y]))
+        half = (right - left) / 20
+        longitude, latitude = self.unproject(np.array([middle - half, middle + half]), np.array([y, y]))
         if np.isnan(longitude).any():
             return float("nan")
         return float(Geod(ellps="WGS84").line_length(longitude, latitude))

@@ -52,9 +52,9 @@ class Moments:
         cells, cell = group(keys)
         values = np.asarray(values, np.float64)
         count = np.bincount(cell, minlength=cells.size)
-        total = np.bincount(cell, weights=values, minlength=cells.size)
+        total = _sums(cell, values, cells.size)
         deviation = values - (total / np.maximum(count, 1))[cell]
-        m2 = np.bincount(cell, weights=deviation * deviation, minlength=cells.size)
+        m2 = _sums(cell, deviation * deviation, cells.size)
         low, high = np.full(cells.size, np.inf), np.full(cells.size, -np.inf)
         np.minimum.at(low, cell, values)
         np.maximum.at(high, cell, values)
@@ -118,12 +118,18 @@ class Moments:
         return described
 
 
+def _sums(cell: NDArray[np.int64], values: Array, cells: int) -> Array:
+    # bincount gives integers where there is nothing to weigh
+    return np.bincount(cell, weights=values, minlength=cells).astype(np.float64, copy=False)
+
+
 def _combine(left: Mapping[str, Array], right: Mapping[str, Array]) -> dict[str, Array]:
     """Return the moments of both sides together, cell by cell."""
     fresh = left["count"] == 0
     n, m = np.maximum(left["count"], 1), right["count"]
     delta = right["sum"] / m - left["sum"] / n
-    between = delta * delta * (n * m / (n + m))
+    # not n * m first: two counts of some thousand millions overflow int64
+    between = delta * delta * (n * (m / (n + m)))
     return {
         "count": left["count"] + m,
         # an empty cell takes the other side as it is, so that the identity changes no bit

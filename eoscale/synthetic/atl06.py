@@ -9,14 +9,10 @@ from numpy.typing import NDArray
 
 from eoscale.synthetic import sun, surface, tracks
 from eoscale.synthetic.columns import Column, Packed, Table, complete, exact, fitted, flag, largest, measure
-from eoscale.synthetic.passes import Pass
+from eoscale.synthetic.passes import CLOUDY, OPAQUE, Pass
 
 _WEAK_PHOTONS, _STRONG_PHOTONS = 70, 280
 """Signal photons of a segment under a clear sky."""
-_YEAR = 365.25 * 86_400
-_MISSING = 0.85
-"""Above this cloudiness no surface is found."""
-_DOUBTFUL = 0.81
 _BYTE = int(largest("i1"))
 
 _SEGMENTS = Table(
@@ -165,9 +161,9 @@ def _segments(
     *,
     strong: bool,
 ) -> Packed:
-    valid = cloud < _MISSING
-    doubtful = ~valid | (cloud > _DOUBTFUL) | (generator.random(cloud.size) < 0.02)
-    height = surface.land_ice_height(track.longitude, track.latitude, one.start / _YEAR)
+    valid = cloud < OPAQUE
+    doubtful = ~valid | (cloud > CLOUDY) | (generator.random(cloud.size) < 0.02)
+    height = surface.land_ice_height(track.longitude, track.latitude, one.years)
     slope = np.gradient(height, track.along)
     photons = 10 + (_STRONG_PHOTONS if strong else _WEAK_PHOTONS) * (1.0 - 0.7 * cloud)
     spread = 0.12 + 2.0 * np.abs(slope) + 0.3 * cloud
@@ -191,12 +187,12 @@ def _segments(
         "fit_statistics/h_robust_sprd": spread,
         "fit_statistics/n_fit_photons": photons,
         "fit_statistics/sigma_h_mean": error,
-        "fit_statistics/signal_selection_source": np.digitize(cloud, [0.7, _DOUBTFUL, 0.99]),
+        "fit_statistics/signal_selection_source": np.digitize(cloud, [0.7, CLOUDY, 0.99]),
         "fit_statistics/snr": 20.0 * (1.0 - cloud),
         "geophysical/cloud_flg_asr": np.floor(6 * cloud),
-        "geophysical/cloud_flg_atm": cloud > _DOUBTFUL,
-        "geophysical/layer_flag": cloud > _DOUBTFUL,
-        "geophysical/msw_flag": np.where(cloud > _DOUBTFUL, 2, 0),
+        "geophysical/cloud_flg_atm": cloud > CLOUDY,
+        "geophysical/layer_flag": cloud > CLOUDY,
+        "geophysical/msw_flag": np.where(cloud > CLOUDY, 2, 0),
         "geophysical/solar_azimuth": azimuth,
         "geophysical/solar_elevation": elevation,
         "ground_track/seg_azimuth": track.azimuth,
@@ -217,9 +213,9 @@ def _reference_points(one: Pass, generator: np.random.Generator) -> Packed:
         "reference_pt_lat": track.latitude,
         "reference_pt_lon": track.longitude,
         "segment_id": identity,
-        "signal_selection_source": np.digitize(cloud, [0.7, _DOUBTFUL, _MISSING]),
-        f"{_SELECTION}_all": np.where(cloud > _MISSING, 3, 0),
-        f"{_SELECTION}_backup": np.where(cloud > _MISSING, 4, 0),
+        "signal_selection_source": np.digitize(cloud, [0.7, CLOUDY, OPAQUE]),
+        f"{_SELECTION}_all": np.where(cloud > OPAQUE, 3, 0),
+        f"{_SELECTION}_backup": np.where(cloud > OPAQUE, 4, 0),
         f"{_SELECTION}_confident": np.where(cloud > 0.7, 3, 0),
     }
     return complete(_REFERENCE_POINTS, values, generator)

@@ -15,12 +15,8 @@ from numpy.typing import NDArray
 from eoscale.synthetic import sun, surface, tracks
 from eoscale.synthetic.atl08_tables import LAND, METRICS, PHOTONS
 from eoscale.synthetic.columns import Packed, Table, complete
-from eoscale.synthetic.passes import Pass
+from eoscale.synthetic.passes import CLOUDY, OPAQUE, Pass
 
-_YEAR = 365.25 * 86_400
-_MISSING = 0.85
-"""Above this cloudiness no photon of the surface returns."""
-_CLOUDY = 0.81
 _SPEED = 2 * np.pi * tracks.EARTH_RADIUS / tracks.PERIOD
 _STEPS = np.arange(-40.0, 41.0, 20.0)
 """Metres from a segment's middle to those of its five parts."""
@@ -61,12 +57,12 @@ def observe(one: Pass, beam: str) -> Iterator[tuple[Table, Packed]]:
 def _ground(one: Pass, track: tracks.Track, cloud: Floats, generator: np.random.Generator) -> _Ground:
     where = track.longitude, track.latitude
     trees = surface.canopy_height(*where)
-    total = generator.poisson(np.where(cloud < _MISSING, 4.0, 0.2))
+    total = generator.poisson(np.where(cloud < OPAQUE, 4.0, 0.2))
     shares = np.where(trees[:, None] > 0, [0.1, 0.4, 0.3, 0.2], [0.1, 0.9, 0.0, 0.0])
     photons = generator.multinomial(total, shares)
-    seen = (cloud < _MISSING) & (photons[:, _GROUND] > 0)
-    leaves = (cloud < _MISSING) & (photons[:, _CANOPY] + photons[:, _TOP] > 0)
-    height = surface.land_ice_height(*where, one.start / _YEAR)
+    seen = (cloud < OPAQUE) & (photons[:, _GROUND] > 0)
+    leaves = (cloud < OPAQUE) & (photons[:, _CANOPY] + photons[:, _TOP] > 0)
+    height = surface.land_ice_height(*where, one.years)
     return _Ground(
         terrain=np.where(seen, height + 0.1 * generator.standard_normal(cloud.size), nan),
         ice=surface.ice_thickness(*where),
@@ -112,9 +108,9 @@ def _flags(
     one: Pass, track: tracks.Track, ground: _Ground, generator: np.random.Generator
 ) -> dict[str, NDArray[np.generic]]:
     """Return what is told about clouds and cover."""
-    cloudy, icy = ground.cloud > _CLOUDY, ground.ice > 0.0
+    cloudy, icy = ground.cloud > CLOUDY, ground.ice > 0.0
     rare = generator.random((3, cloudy.size)) < 0.03
-    winter = np.cos(2 * np.pi * one.start / _YEAR) * np.sign(track.latitude) > 0.0
+    winter = np.cos(2 * np.pi * one.years) * np.sign(track.latitude) > 0.0
     none = np.zeros(cloudy.size)
     return {
         "asr": np.where(icy, 0.8, 0.25) * (1.0 - 0.7 * ground.cloud),

@@ -15,6 +15,9 @@ from eoscale.synthetic import tracks
 
 EPOCH = np.datetime64("2018-01-01T00:00:00", "s")
 """The mission's seconds count from here."""
+CLOUDY, OPAQUE = 0.81, 0.85
+"""Above these cloudinesses a height is doubtful, and the surface is not seen at all."""
+_YEAR = 365.25 * 86_400
 _FIRST_CYCLE = np.datetime64("2018-10-13T00:00:00", "s")
 _REVOLUTIONS = 1387
 _LOST_PAIR = 1 / 6
@@ -54,6 +57,11 @@ class Pass:
     def duration(self) -> float:
         """Seconds."""
         return (self.last - self.first) / (2 * pi) * tracks.PERIOD
+
+    @property
+    def years(self) -> float:
+        """Since 2018."""
+        return self.start / _YEAR
 
     @property
     def revolution(self) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from eoscale.errors import RunError
 from eoscale.model.cube import Tile
 from eoscale.model.job import Job
 from eoscale.model.receipt import Receipt
@@ -74,7 +75,12 @@ class Work:
 @lru_cache(maxsize=4)
 def _load_job(folder: str, digest: str) -> Job:
     path = Work(folder=folder, digest=digest)._path("job.json")  # noqa: SLF001  the cache of its own class
-    return Job.from_json(path.read_text(encoding="utf-8"))
+    job = Job.from_json(path.read_text(encoding="utf-8"))
+    if job.digest != digest:
+        raise RunError(
+            f"{path} is job {job.digest[:16]} here: client and workers run different versions of eoscale"
+        )
+    return job
 
 
 @lru_cache(maxsize=4)

@@ -141,7 +141,9 @@ def ledger_of(granules: int) -> pd.DataFrame:
         {
             "id": [f"ATL06_{n:05}_006_01.h5" for n in number],
             "status": status,
-            "reason": np.select([status == "failed", status == "skipped"], ["truncated file", "no crossing"], ""),
+            "reason": np.select(
+                [status == "failed", status == "skipped"], ["truncated file", "no crossing"], ""
+            ),
             "absent": np.where(number % 5 == 0, "gt1l gt1r", ""),
             "read": read,
             "outside": read - binned - np.where(status == "used", 100, 0),

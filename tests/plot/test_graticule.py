@@ -63,7 +63,13 @@ def test_names_at_the_frame_are_unique_and_do_not_overlap(view: View) -> None:
 
 @pytest.mark.parametrize(
     ("meridian", "degrees", "text"),
-    [(True, -50.0, "50°W"), (True, 190.0, "170°W"), (True, 180.0, "180°"), (False, 0.0, "0°"), (False, -7.5, "7.5°S")],
+    [
+        (True, -50.0, "50°W"),
+        (True, 190.0, "170°W"),
+        (True, 180.0, "180°"),
+        (False, 0.0, "0°"),
+        (False, -7.5, "7.5°S"),
+    ],
 )
 def test_a_line_is_named_by_degrees_and_side(*, meridian: bool, degrees: float, text: str) -> None:
     nowhere = np.empty(0)

@@ -17,7 +17,10 @@ import pytest
 import xarray as xr
 from odc.geo.xr import xr_coords  # noqa: F401  registers the accessor .odc
 
+from eoscale.model.recipe import Recipe
+from eoscale.run import run
 from eoscale.run.ledger import Ledger, beside
+from eoscale.run.progress import Silent
 
 pytestmark = pytest.mark.real
 
@@ -35,13 +38,17 @@ class Finished:
     stdout: str
 
 
-def finished(real_data: Path, folder: Path, *options: str) -> Finished:
-    """Run the recipe as a user does."""
-    output = folder / "out.zarr"
-    granules = str(real_data / "icesat2" / "atl06_greenland_v002" / "*.h5")
-    command = [sys.executable, "-m", "eoscale", "run", str(RECIPE), "--granules", granules]
+def granules(real_data: Path) -> str:
+    return str(real_data / "icesat2" / "atl06_greenland_v002" / "*.h5")
+
+
+@pytest.fixture(scope="module")
+def all_rows(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Return the result of the recipe, run as a user does."""
+    output = tmp_path_factory.mktemp("all") / "out.zarr"
+    command = [sys.executable, "-m", "eoscale", "run", str(RECIPE), "--granules", granules(real_data)]
     done = subprocess.run(  # noqa: S603  our own command line
-        [*command, "--output", str(output), *options], check=False, capture_output=True, text=True
+        [*command, "--output", str(output)], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     dataset = xr.open_zarr(output, consolidated=True, chunks=None)
@@ -49,13 +56,12 @@ def finished(real_data: Path, folder: Path, *options: str) -> Finished:
 
 
 @pytest.fixture(scope="module")
-def all_rows(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    return finished(real_data, tmp_path_factory.mktemp("all"))
-
-
-@pytest.fixture(scope="module")
-def best_rows(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    return finished(real_data, tmp_path_factory.mktemp("best"), "--set", "quality=best")
+def best_rows(real_data: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Return the result of the recipe with the preset ``best``."""
+    recipe = Recipe.from_file(RECIPE, {"quality": "best"})
+    output = tmp_path_factory.mktemp("best") / "out.zarr"
+    result = run(recipe, granules=granules(real_data), output=output, cluster=scheduler, watcher=Silent())
+    return Finished(result.open().load(), result.ledger, "")
 
 
 def expected(real_data: Path, *, best: bool) -> dict[Cell, np.ndarray[tuple[int], np.dtype[np.float64]]]:

@@ -52,7 +52,7 @@ def test_doubtful_rows_come_in_runs_as_clouds_do(beams: list[dict[str, np.ndarra
 
 def test_neighbouring_beams_agree_on_the_height_within_their_errors(atl06: tuple[Path, ...]) -> None:
     with h5py.File(atl06[0]) as file:
-        left, right = (file[f"{beam}/land_ice_segments"] for beam in ("gt2l", "gt2r"))
+        left, right = (file[f"{beam}/land_ice_segments"] for beam in ("gt1l", "gt1r"))
         _, one, other = np.intersect1d(left["segment_id"], right["segment_id"], return_indices=True)
         best = (left["atl06_quality_summary"][:][one] == 0) & (right["atl06_quality_summary"][:][other] == 0)
         difference = (left["h_li"][:][one] - right["h_li"][:][other])[best]

@@ -135,7 +135,7 @@ def test_no_half_written_file_stays_behind(tmp_path: Path, monkeypatch: pytest.M
     period = (np.datetime64("2024-04-01"), np.datetime64("2024-07-01"))
     one = plan(1, seed=0, region=Region.from_bbox(-55, 62, -25, 82), period=period)[0]
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="^$"):
+    with pytest.raises(OSError, match=r"^$"):
         write_granule("ATL06", one, tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -149,8 +149,6 @@ def test_xarray_opens_a_beam_with_the_names_of_its_dimensions(
         assert 0.05 < float(ice.h_li.isnull().mean()) < 0.35
     with xr.open_dataset(atl06[0], group="gt1l/residual_histogram", engine="h5netcdf") as residuals:
         assert residuals["count"].dims == ("delta_time", "bin_top_h")
-    with xr.open_dataset(atl08[0], group="gt1l/land_segments", engine="h5netcdf") as land:
-        assert set(land.sizes) == {"delta_time", "ds_geosegments", "ds_surf_type"}
     with xr.open_dataset(atl08[0], group="gt1l/land_segments/canopy", engine="h5netcdf") as canopy:
         assert canopy.canopy_h_metrics.dims == ("delta_time", "ds_metrics")
 
@@ -166,11 +164,11 @@ def _real(name: str) -> Path:
 def test_every_dataset_of_a_real_atl06_beam_has_its_like(atl06: tuple[Path, ...]) -> None:
     for real in sorted(_real("atl06_greenland_v002").glob("*.h5")):
         with h5py.File(real) as theirs, h5py.File(atl06[0]) as ours:
-            made = {path: _form(dataset) for path, dataset in _datasets(ours["gt1l"]).items()}
+            made = _datasets(ours["gt1l"])
             for beam in (name for name in theirs if name.startswith("gt")):
                 for path, dataset in _datasets(theirs[beam]).items():
-                    assert made.get(path) == _form(dataset), path
-                    assert _datasets(ours["gt1l"])[path].fillvalue == dataset.fillvalue, path
+                    assert _form(made[path]) == _form(dataset), path
+                    assert made[path].fillvalue == dataset.fillvalue, path
 
 
 @pytest.mark.real

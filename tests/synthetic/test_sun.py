@@ -8,9 +8,9 @@ DAY = 86_400.0
 
 
 def test_the_sun_does_not_set_in_a_polar_summer_nor_rise_in_its_winter() -> None:
-    hours = np.arange(24) * 3600.0
+    hours = np.linspace(0.0, DAY, 24)
     north = np.full(24, 85.0)
-    summer, winter = 171 * DAY + hours, 355 * DAY + hours
+    summer, winter = hours + 171 * DAY, hours + 355 * DAY
     assert sun.position(np.zeros(24), north, summer)[1].min() > 0
     assert sun.position(np.zeros(24), north, winter)[1].max() < 0
 

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from shapely.geometry.base import BaseGeometry
+
+from eoscale.errors import RecipeError
+from eoscale.model.grid import Grid, _multiples
+from eoscale.model.region import LONGITUDE_LATITUDE, Region, transformer
+from tests.strategies import RESOLUTIONS, Floats, grids, near_the_edges, polygons, projected_regions
+
+
+def _around(edges: Floats) -> Floats:
+    """Return edges, the nearest floats on both sides of each, and the middles between them."""
+    middles = (edges[1:] + edges[:-1]) / 2
+    return np.concatenate([edges, np.nextafter(edges, -np.inf), np.nextafter(edges, np.inf), middles])
+
+
+def _located(grid: Grid, x: Floats, y: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return coordinates of the rows on the grid, and the multiples of the resolution below them."""
+    found = grid.locate({"longitude": x, "latitude": y})
+    row, column = np.divmod(found.bins, grid.width)
+    return x[found.rows], y[found.rows], grid.west + column, grid.south + grid.height - 1 - row
+
+
+@given(grids())
+def test_a_cell_holds_its_west_and_south_edges(grid: Grid) -> None:
+    resolution = grid.resolution
+    x = _around((grid.west + np.arange(grid.width + 1)) * resolution)
+    y = _around((grid.south + np.arange(grid.height + 1)) * resolution)
+    x, y = (along.ravel() for along in np.meshgrid(x[np.abs(x) <= 180], y[np.abs(y) <= 90]))
+    x, y, i, j = _located(grid, x, y)
+    assert (i * resolution <= x).all()
+    assert (x < (i + 1) * resolution).all()
+    assert (j * resolution <= y).all()
+    assert (y < (j + 1) * resolution).all()
+
+
+@given(grids(), st.lists(st.tuples(st.floats(-180, 180), st.floats(-90, 90)), min_size=1))
+def test_a_row_is_on_the_grid_exactly_where_a_cell_holds_it(
+    grid: Grid, points: list[tuple[float, float]]
+) -> None:
+    x, y = np.array(points).T
+    west, south = grid.west * grid.resolution, grid.south * grid.resolution
+    east, north = (grid.west + grid.width) * grid.resolution, (grid.south + grid.height) * grid.resolution
+    on_grid = (x >= west) & (x < east) & (y >= south) & (y < north)
+    found = grid.locate({"longitude": x, "latitude": y})
+    assert found.rows.tolist() == np.flatnonzero(on_grid).tolist()
+    assert found.weights is None
+
+
+@given(RESOLUTIONS, st.lists(st.floats(-1e7, 1e7), min_size=1), st.integers(-(10**6), 10**6))
+def test_multiples_are_exact_at_the_edges_as_integer_times_resolution(
+    resolution: float, values: list[float], k: int
+) -> None:
+    edge = k * resolution
+    points = np.array([*values, edge, np.nextafter(edge, -np.inf), np.nextafter(edge, np.inf)])
+    found = _multiples(points, resolution)
+    assert (found * resolution <= points).all()
+    assert (points < (found + 1) * resolution).all()
+    # at most one step from what exact arithmetic says
+    exact = [Fraction(value) // Fraction(resolution) for value in points.tolist()]
+    assert np.abs(found - np.array(exact, np.float64)).max() <= 1
+
+
+def test_rows_without_coordinates_are_off_grid() -> None:
+    grid = Grid(crs=LONGITUDE_LATITUDE, resolution=1.0, west=-1, south=-1, width=2, height=2)
+    x = np.array([np.nan, 0.0, np.inf, 0.0, -np.inf, 0.0])
+    y = np.array([0.0, np.nan, 0.0, np.inf, 0.0, 0.0])
+    assert grid.locate({"longitude": x, "latitude": y}).rows.tolist() == [5]
+
+
+def test_rows_that_the_crs_cannot_hold_are_off_grid() -> None:
+    grid = Grid(crs="EPSG:3857", resolution=1e6, west=-20, south=-20, width=40, height=40)
+    found = grid.locate({"longitude": np.zeros(3), "latitude": np.array([-90.0, 0.0, 91.0])})
+    assert found.rows.tolist() == [1]
+
+
+@given(grids(), st.integers(-3, 3), st.integers(-3, 3))
+def test_grids_of_one_resolution_share_their_edges(grid: Grid, right: int, up: int) -> None:
+    other = Grid(
+        crs=grid.crs,
+        resolution=grid.resolution,
+        west=grid.west + right,
+        south=grid.south + up,
+        width=grid.width,
+        height=grid.height,
+    )
+    x = _around((grid.west + np.arange(grid.width + 1)) * grid.resolution)
+    x = x[np.abs(x) <= 180]
+    y = np.full(x.shape, np.clip((grid.south + grid.height / 2) * grid.resolution, -90, 90))
+    here, there = _located(grid, x, y), _located(other, x, y)
+    both = np.intersect1d(here[0], there[0])
+    assert here[2][np.isin(here[0], both)].tolist() == there[2][np.isin(there[0], both)].tolist()
+
+
+@given(grids())
+def test_centres_lie_inside_their_own_cells(grid: Grid) -> None:
+    coordinates = grid.coordinates()
+    y, x = (coordinates[dim].values for dim in grid.dims)
+    west, south = np.meshgrid(grid.west + np.arange(grid.width), grid.south + np.arange(grid.height)[::-1])
+    assert (west * grid.resolution < x).all()
+    assert (x < (west + 1) * grid.resolution).all()
+    assert (south * grid.resolution < y[:, None]).all()
+    assert (y[:, None] < (south + 1) * grid.resolution).all()
+    assert (np.diff(y) < 0).all()
+    assert (np.diff(x) > 0).all()
+
+
+@given(grids())
+def test_the_geobox_has_the_same_centres(grid: Grid) -> None:
+    ours, theirs = grid.coordinates(), grid.geobox.coordinates
+    assert grid.geobox.shape == grid.shape
+    for dim in grid.dims:
+        np.testing.assert_allclose(
+            ours[dim].values, theirs[dim].values, rtol=0, atol=1e-9 * grid.resolution + 1e-9
+        )
+
+
+def test_coordinates_are_written_as_cf_and_gdal_do() -> None:
+    coordinates = Grid(
+        crs="EPSG:3413", resolution=1000, west=-200, south=-2300, width=3, height=2
+    ).coordinates()
+    assert coordinates["y"].values.tolist() == [-2298500.0, -2299500.0]
+    assert coordinates["y"].attrs["standard_name"] == "projection_y_coordinate"
+    assert coordinates["x"].attrs["units"] == "metre"
+    mapping = coordinates["spatial_ref"]
+    assert int(mapping) == 3413
+    assert mapping.attrs["grid_mapping_name"] == "polar_stereographic"
+    assert [float(word) for word in mapping.attrs["GeoTransform"].split()] == [
+        -200_000.0,
+        1000.0,
+        0.0,
+        -2_298_000.0,
+        0.0,
+        -1000.0,
+    ]
+
+
+def test_dimensions_are_named_after_the_kind_of_crs() -> None:
+    size = {"west": 0, "south": 0, "width": 2, "height": 3}
+    degrees = Grid(crs=LONGITUDE_LATITUDE, resolution=0.5, **size)
+    metres = Grid(crs="EPSG:3413", resolution=1000, **size)
+    assert (degrees.dims, metres.dims) == (("latitude", "longitude"), ("y", "x"))
+    assert degrees.shape == (3, 2)
+    assert degrees.coordinates()["latitude"].attrs["standard_name"] == "latitude"
+    assert repr(metres) == "<Grid 3 x 2 cells of 1000, EPSG:3413>"
+
+
+@given(polygons(), RESOLUTIONS)
+def test_a_grid_over_a_region_is_the_smallest_that_covers_it(shape: BaseGeometry, resolution: float) -> None:
+    resolution = max(resolution, 0.05)
+    grid = Grid.over(Region(geometry=shape), crs=LONGITUDE_LATITUDE, resolution=resolution)
+    left, bottom, right, top = shape.bounds
+    east, north = grid.west + grid.width, grid.south + grid.height
+    assert grid.west * resolution <= left < (grid.west + 1) * resolution
+    assert grid.south * resolution <= bottom < (grid.south + 1) * resolution
+    assert (east - 1) * resolution < right <= east * resolution
+    assert (north - 1) * resolution < top <= north * resolution
+
+
+@given(polygons(), RESOLUTIONS)
+def test_a_grid_over_a_region_holds_every_row_of_it(shape: BaseGeometry, resolution: float) -> None:
+    region = Region(geometry=shape)
+    longitude, latitude = near_the_edges(shape).T
+    inside = region.contains(longitude, latitude)
+    columns = {"longitude": longitude[inside], "latitude": latitude[inside]}
+    for crs, side in ((LONGITUDE_LATITUDE, resolution), ("EPSG:6933", resolution * 1e5)):
+        found = Grid.over(region, crs=crs, resolution=side).locate(columns)
+        assert found.rows.size == inside.sum()
+
+
+@given(projected_regions(), st.sampled_from(["EPSG:3413", "EPSG:32622", LONGITUDE_LATITUDE]))
+def test_a_grid_in_another_crs_holds_every_row_of_a_region(region: Region, crs: str) -> None:
+    x, y = near_the_edges(region.geometry).T
+    longitude, latitude = transformer(region.crs, LONGITUDE_LATITUDE).transform(x, y)
+    inside = region.contains(longitude, latitude)
+    columns = {"longitude": longitude[inside], "latitude": latitude[inside]}
+    resolution = 0.01 if crs == LONGITUDE_LATITUDE else 100.0
+    found = Grid.over(region, crs=crs, resolution=resolution).locate(columns)
+    assert found.rows.size == inside.sum()
+
+
+def test_the_curved_edge_of_a_box_is_on_the_grid_at_its_very_top() -> None:
+    region = Region.from_bbox(-65.3, 60, -15, 60.3)
+    longitude = np.linspace(-65.2, -15.1, 100_001)
+    latitude = np.full(longitude.shape, np.nextafter(60.0, 90))
+    grid = Grid.over(region, crs="EPSG:3413", resolution=3.0)
+    assert grid.locate({"longitude": longitude, "latitude": latitude}).rows.size == longitude.size
+
+
+def test_without_a_region_a_grid_covers_where_its_crs_is_used() -> None:
+    world = Grid.over(None, crs=LONGITUDE_LATITUDE, resolution=0.1)
+    assert (world.west, world.south, world.width, world.height) == (-1800, -900, 3600, 1800)
+    arctic = Grid.over(None, crs="EPSG:3413", resolution=1e5)
+    found = arctic.locate(
+        {"longitude": np.array([0.0, 90.0, -45.0]), "latitude": np.array([90.0, 61.0, 61.0])}
+    )
+    assert found.rows.size == 3
+
+
+def test_equal_grids_have_equal_digests() -> None:
+    size = {"resolution": 1000, "west": 0, "south": 0, "width": 2}
+    assert Grid(crs="EPSG:3413", height=2, **size) == Grid(crs="EPSG:3413", height=2, **size)
+    assert Grid(crs="EPSG:3413", height=2, **size) != Grid(crs="EPSG:3413", height=3, **size)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ({"crs": "EPSG:1"}, "CRS 'EPSG:1' is unknown to PROJ: give e.g. EPSG:3413"),
+        ({"resolution": 0}, "resolution is 0, expected a positive number"),
+        ({"resolution": np.nan}, "resolution is nan, expected a positive number"),
+        ({"width": 0}, "grid of 0 x 2 cells; expected 1"),
+        ({"width": -1, "height": -1}, "grid of -1 x -1 cells"),
+        ({"width": 2**30, "height": 2**11}, r"expected 1 to 2\*\*40"),
+    ],
+)
+def test_what_is_no_grid_is_refused(words: dict[str, float], reason: str) -> None:
+    good = {"crs": "EPSG:3413", "resolution": 1000, "west": 0, "south": 0, "width": 2, "height": 2}
+    with pytest.raises(RecipeError, match=reason):
+        Grid(**{**good, **words})  # type: ignore[arg-type]
+
+
+def test_a_grid_over_nothing_is_refused() -> None:
+    with pytest.raises(RecipeError, match="resolution is -1, expected a positive number"):
+        Grid.over(None, crs="EPSG:3413", resolution=-1)
+    with pytest.raises(RecipeError, match="states no area of use: give a region"):
+        Grid.over(None, crs="+proj=laea +lat_0=45 +lon_0=0", resolution=1000)
+    with pytest.raises(RecipeError, match="CRS 'nowhere' is unknown"):
+        Grid.over(Region.from_bbox(0, 0, 1, 1), crs="nowhere", resolution=1)

@@ -1,0 +1,187 @@
+"""The command line, as a user meets it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import xarray as xr
+
+from eoscale import cli, synthetic
+from eoscale.products import ATL06
+from eoscale.run.ledger import Ledger, beside
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+SMALL = """\
+title: A small result
+product: ATL06
+granules: "granules/*.h5"
+period: [2024-04-01, 2024-07-01]
+region: [-55, 62, -25, 82]
+variables: [h_li]
+reduce:
+  by:
+    - grid: {crs: EPSG:3413, resolution: 50000}
+    - period: 1MS
+  statistics: [count, mean]
+output: {zarr: small.zarr}
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    status: int
+    out: str
+    err: str
+
+
+def eoscale(*words: str | Path, folder: Path) -> Done:
+    """Run the command line in this process: importing everything takes longer than most commands."""
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    arguments = mock.patch.object(sys, "argv", ["eoscale", *map(str, words)])
+    with contextlib.chdir(folder), arguments, redirect_stdout(out), redirect_stderr(err):
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+    return Done(status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a recipe, three granules and a result, published as a user does."""
+    here = tmp_path_factory.mktemp("cli")
+    (here / "small.yaml").write_text(SMALL, encoding="utf-8")
+    synthetic.make(ATL06, 3, folder=here / "granules", seed=2)
+    command = [sys.executable, "-W", "error", "-m", "eoscale", "run", "small.yaml", "--workers", "1"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=here)  # noqa: S603
+    assert done.returncode == 0, done.stderr
+    return here
+
+
+def test_a_run_leaves_a_store_and_a_ledger_and_nothing_else(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} >= {"small.zarr", "small.ledger.parquet"}
+    assert not [path for path in folder.iterdir() if path.name.startswith(".") or path.suffix == ".work"]
+    dataset = xr.open_zarr(folder / "small.zarr", consolidated=True, chunks=None)
+    assert int(dataset.h_li_count.sum()) == Ledger.load(beside(folder / "small.zarr")).binned("h_li") > 0
+
+
+def test_the_same_job_again_says_so_and_does_nothing(folder: Path) -> None:
+    before = (folder / "small.ledger.parquet").stat().st_mtime_ns
+    done = eoscale("run", "small.yaml", folder=folder)
+    assert done.status == 0
+    assert "already published" in done.out
+    assert (folder / "small.ledger.parquet").stat().st_mtime_ns == before
+
+
+def test_another_job_to_the_same_place_is_refused(folder: Path) -> None:
+    done = eoscale("run", "small.yaml", "--set", "quality=best", folder=folder)
+    assert done.status == 3
+    assert "ConflictError" in done.err
+    assert "choose another output" in done.err
+
+
+def test_a_plan_reads_no_granule(folder: Path, tmp_path: Path) -> None:
+    for path in (folder / "granules").iterdir():
+        (tmp_path / path.name).write_bytes(b"not to be read")
+    done = eoscale("plan", "small.yaml", "--granules", f"{tmp_path}/*.h5", "--json", folder=folder)
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["granules"] == "3 found, 3 to read"
+
+
+def test_a_sample_counts_the_rest_as_dropped(folder: Path) -> None:
+    done = eoscale("plan", "small.yaml", "--sample", "2", "--json", folder=folder)
+    facts = json.loads(done.out)
+    assert facts["granules"] == "3 found, 2 to read"
+    assert facts["skipped"] == "1 not in the sample"
+
+
+def test_a_failed_granule_stops_publication_and_is_in_the_ledger(
+    folder: Path, tmp_path: Path, scheduler: str
+) -> None:
+    paths = sorted((folder / "granules").iterdir())
+    for path in paths:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    whole = (tmp_path / paths[1].name).read_bytes()
+    (tmp_path / paths[1].name).write_bytes(whole[: len(whole) // 2])
+    words = ["--granules", f"{tmp_path}/*.h5", "--output", "failed.zarr", "--cluster", scheduler]
+    done = eoscale("run", "small.yaml", *words, folder=folder)
+    assert done.status == 3
+    assert "1 of 3 granules failed" in done.err
+    assert not (folder / "failed.zarr").exists()
+    ledger = Ledger.load(beside(folder / "failed.zarr"))
+    assert ledger.sentence() == "3 found: 2 used, 0 empty, 0 skipped, 1 failed"
+    reason = ledger.frame.set_index("status").loc["failed", "reason"]
+    assert "CorruptGranuleError" in str(reason)
+    report = eoscale("report", "failed.zarr", folder=folder)
+    assert report.status == 0, report.err
+    assert "CorruptGranuleError" in (folder / "failed.html").read_text(encoding="utf-8")
+
+
+def test_a_region_without_rows_is_not_published_unless_allowed(folder: Path, scheduler: str) -> None:
+    elsewhere = ["--set", "region=[10, 45, 12, 46]", "--output", "empty.zarr", "--cluster", scheduler]
+    done = eoscale("run", "small.yaml", *elsewhere, folder=folder)
+    assert done.status == 3
+    assert "no row was binned" in done.err
+    allowed = eoscale("run", "small.yaml", *elsewhere, "--set", "allow_empty=true", folder=folder)
+    assert allowed.status == 0, allowed.err
+    dataset = xr.open_zarr(folder / "empty.zarr", consolidated=True, chunks=None)
+    assert int(dataset.h_li_count.sum()) == 0
+    assert bool(dataset.h_li_mean.isnull().all())
+
+
+def test_pictures_and_reports_are_made(folder: Path) -> None:
+    done = eoscale("plot", "small.zarr", "-o", "map.png", folder=folder)
+    assert done.status == 0, done.err
+    assert (folder / "map.png").read_bytes().startswith(b"\x89PNG")
+    done = eoscale("report", "small.zarr", folder=folder)
+    assert done.status == 0, done.err
+    assert "<html" in (folder / "small.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        (["run", "nowhere.yaml"], 2, "cannot be read"),
+        (["run", "small.yaml", "--set", "quality=fine"], 2, "it has best"),
+        (["run", "small.yaml", "--set", "reduce.statistic=[mean]"], 2, "did you mean statistics?"),
+        (["run", "small.yaml", "--set", "search.version=006"], 2, "write it in quotes"),
+        (["run", "small.yaml", "--set", "quality"], 2, "expected KEY=VALUE"),
+        (["run", "small.yaml", "--granules", "none/*.h5"], 2, "there is no file"),
+        (["run", "small.yaml", "--cluster", "gateway", "--output", "x.zarr"], 2, "not yet supported"),
+        (["run", "small.yaml", "--granules", "http://169.254.169.254/ATL06.h5"], 4, "is refused"),
+        (["plot", "nothing.zarr"], 3, "has not been published"),
+        (["report", "nothing.zarr"], 3, "there is no ledger"),
+        (["products", "ATL60"], 2, "did you mean ATL06"),
+        (["demo-data", "made", "--product", "ATL99"], 2, "ATL06"),
+        (["frobnicate"], 2, "No such command"),
+    ],
+)
+def test_wrong_use_is_told_in_one_sentence(
+    words: list[str], status: int, sentence: str, folder: Path
+) -> None:
+    done = eoscale(*words, folder=folder)
+    assert done.status == status, done.err
+    assert sentence in " ".join(done.err.split())
+    assert "Traceback" not in done.err
+
+
+def test_products_are_listed_with_their_presets(folder: Path) -> None:
+    assert "ATL08" in json.loads(eoscale("products", "--json", folder=folder).out)
+    shown = eoscale("products", "ATL06", folder=folder).out
+    assert "quality best: atl06_quality_summary == 0" in shown
+    assert "land_ice_segments/h_li" in shown
+
+
+def test_demo_data_are_granules_of_the_product(tmp_path: Path) -> None:
+    done = eoscale("demo-data", "made", "--product", "ATL08", "-n", "2", "--json", folder=tmp_path)
+    assert done.status == 0, done.err
+    assert sorted(json.loads(done.out)) == sorted(path.name for path in (tmp_path / "made").iterdir())
