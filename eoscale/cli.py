@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from eoscale import synthetic
-from eoscale.errors import AccessError, CatalogError, EoscaleError, RecipeError
+from eoscale.errors import AccessError, CatalogError, EoscaleError, IncompleteRunError, RecipeError
 from eoscale.model.product import Product
 from eoscale.model.recipe import Recipe
 from eoscale.plot import maps, report, tables
@@ -68,7 +68,13 @@ def run(  # noqa: PLR0913  one parameter an option
     if not as_json:
         _show(plan)
     folder = work or os.environ.get("EOSCALE_WORK")
-    result = run_recipe(plan, output=output, cluster=cluster, workers=workers, work=folder)
+    try:
+        result = run_recipe(plan, output=output, cluster=cluster, workers=workers, work=folder)
+    except IncompleteRunError:
+        target = output or Path(str(plan.job.recipe.output.zarr))
+        if not as_json and beside(target).is_file():
+            _out.print(tables.text(Ledger.load(beside(target)).frame))
+        raise
     if as_json:
         _print({"output": str(result.output), "fresh": result.fresh, **_facts(result.ledger)})
         return
@@ -214,9 +220,11 @@ def _print(facts: Mapping[str, Any]) -> None:
 
 
 def _variables(known: Product) -> Table:
-    table = Table(title=known.title, title_justify="left", box=None)
-    for column in ("variable", "units", "description", "path"):
-        table.add_column(column, overflow="fold")
+    table = Table(title=known.title, title_justify="left", box=None, pad_edge=False)
+    for column in ("variable", "path", "units"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("description", overflow="fold")
     for name, variable in known.variables.items():
-        table.add_row(name, variable.units, variable.description, variable.path)
+        units = variable.units.partition(" since ")[0]
+        table.add_row(name, variable.path, units, variable.description)
     return table

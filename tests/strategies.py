@@ -37,8 +37,9 @@ def stars(draw: st.DrawFn, *, x: float, y: float, reach: float) -> shapely.Polyg
     # a hair irregular, so that no corner lies behind its neighbour
     angles = turn + 2 * np.pi * (np.arange(corners) + 0.1 * np.array(radii)) / corners
     ring = reach * np.array(radii)[:, None] * np.column_stack([np.cos(angles), np.sin(angles)])
-    hole = [0.3 * ring + (x, y)] if draw(st.booleans()) else []
-    return shapely.Polygon(ring + (x, y), hole)
+    centre = np.array([x, y])
+    hole = [centre + 0.3 * ring] if draw(st.booleans()) else []
+    return shapely.Polygon(centre + ring, hole)
 
 
 @st.composite
@@ -139,8 +140,8 @@ def granules(draw: st.DrawFn, *, id: str | None = None) -> Granule:  # noqa: A00
 @st.composite
 def granule_lists(draw: st.DrawFn) -> GranuleList:
     """Lists of a few granules, some of them dropped."""
-    names = draw(st.lists(_NAMES, max_size=6, unique=True))
-    dropped = draw(st.lists(st.sampled_from(["another version", "too old"]), max_size=3))
+    names = draw(st.lists(_NAMES, max_size=4, unique=True))
+    dropped = draw(st.lists(st.sampled_from(["another version", "too old"]), max_size=2))
     return GranuleList(
         granules=[draw(granules(id=name)) for name in names],
         dropped=[(draw(granules()), reason) for reason in dropped],

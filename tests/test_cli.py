@@ -116,6 +116,7 @@ def test_a_failed_granule_stops_publication_and_is_in_the_ledger(
     done = eoscale("run", "small.yaml", *words, folder=folder)
     assert done.status == 3
     assert "1 of 3 granules failed" in done.err
+    assert "CorruptGranuleError" in done.out, "the ledger is printed when nothing is published, too"
     assert not (folder / "failed.zarr").exists()
     ledger = Ledger.load(beside(folder / "failed.zarr"))
     assert ledger.sentence() == "3 found: 2 used, 0 empty, 0 skipped, 1 failed"
@@ -160,7 +161,7 @@ def test_pictures_and_reports_are_made(folder: Path) -> None:
         (["run", "small.yaml", "--granules", "http://169.254.169.254/ATL06.h5"], 4, "is refused"),
         (["plot", "nothing.zarr"], 3, "has not been published"),
         (["report", "nothing.zarr"], 3, "there is no ledger"),
-        (["products", "ATL60"], 2, "did you mean ATL06"),
+        (["products", "ATL60"], 2, "did you mean ATL0"),
         (["demo-data", "made", "--product", "ATL99"], 2, "ATL06"),
         (["frobnicate"], 2, "No such command"),
     ],

@@ -214,7 +214,11 @@ def _chunked(dataset: h5py.Dataset) -> Mapping[str, Any]:
     sizes, masks = np.zeros(grid, np.int64), np.zeros(grid, np.int64)
 
     def place(chunk: Any) -> None:  # noqa: ANN401  h5py is untyped
-        position = tuple(at // c for at, c in zip(chunk.chunk_offset, dataset.chunks, strict=True))
+        cells = [divmod(at, c) for at, c in zip(chunk.chunk_offset, dataset.chunks, strict=True)]
+        position = tuple(cell for cell, _ in cells)
+        inside = all(cell < n and not rest for (cell, rest), n in zip(cells, grid, strict=True))
+        if not inside or offsets[position] != UNALLOCATED:
+            raise CorruptGranuleError(f"{dataset.name} has a chunk at {chunk.chunk_offset}, outside or twice")
         offsets[position], sizes[position] = chunk.byte_offset, chunk.size
         masks[position] = chunk.filter_mask
 

@@ -187,7 +187,8 @@ def _timestamp(moment: np.datetime64 | None) -> pd.Timestamp:
 
 def _granule(row: Mapping[str, Any]) -> Granule:
     def time(name: str) -> np.datetime64 | None:
-        return None if pd.isna(row[name]) else np.datetime64(row[name], "ns")
+        # np.datetime64(Timestamp) would go through datetime and drop the nanoseconds
+        return None if pd.isna(row[name]) else pd.Timestamp(row[name]).as_unit("ns").to_datetime64()
 
     return Granule(
         id=row["id"],

@@ -37,6 +37,10 @@ def _granules(found: totals.Granules) -> Table:
             table.add_row("", Text(f"{times:,}", style="dim"), Text(reason))
         if len(reasons) > _MOST_REASONS:
             table.add_row("", "", f"and {len(reasons) - _MOST_REASONS:,} more reasons")
+    for groups, times in found.absent[:_MOST_REASONS]:
+        table.add_row("", Text(f"{times:,}", style="dim"), Text(f"without {groups}"))
+    if len(found.absent) > _MOST_REASONS:
+        table.add_row("", "", f"and {len(found.absent) - _MOST_REASONS:,} more sets of groups")
     return table
 
 

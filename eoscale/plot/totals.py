@@ -37,6 +37,8 @@ class Granules:
     """All of :data:`STATUSES`, in their order."""
     reasons: list[tuple[str, str, int]]
     """Status, reason and number, the most frequent first; of granules that state a reason."""
+    absent: list[tuple[str, int]]
+    """Groups (beams) that some granules lack together, and how many do."""
 
     @property
     def reconciled(self) -> bool:
@@ -53,6 +55,7 @@ def granules(ledger: pd.DataFrame) -> Granules:
         found=len(ledger),
         by_status={status: int(number.get(status, 0)) for status in STATUSES},
         reasons=[(status, reason, times) for (status, reason), times in reasons.most_common()],
+        absent=Counter(ledger.loc[ledger["absent"].fillna("") != "", "absent"].astype(str)).most_common(),
     )
 
 

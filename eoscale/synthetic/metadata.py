@@ -166,7 +166,7 @@ def _write_ancillary(parent: h5g.GroupID, product: str, one: Pass) -> None:
             write_single(parent, name, value), {"long_name": name.replace("_", " "), "units": units}
         )
     control = f"synthetic={one.granule(product)}\nseed={one.seed}\nnumber={one.number}\n"
-    write_single(parent, "control", control.ljust(1000), compact=True)
+    write_single(parent, "control", control.ljust(1000), contiguous=True)
 
 
 def _write_orbit(parent: h5g.GroupID, one: Pass) -> None:

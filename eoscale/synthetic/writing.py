@@ -61,8 +61,8 @@ def set_attributes(owner: Any, attributes: Mapping[str, Any]) -> None:  # noqa: 
         h5a.create(owner, name.encode(), kind, _space(array.shape)).write(array, kind)
 
 
-def write_single(parent: h5g.GroupID, name: str, value: Any, *, compact: bool = False) -> h5d.DatasetID:  # noqa: ANN401
-    """Write a dataset that neither grows nor is packed, contiguous or inside its header.
+def write_single(parent: h5g.GroupID, name: str, value: Any, *, contiguous: bool = False) -> h5d.DatasetID:  # noqa: ANN401
+    """Write a dataset that neither grows nor is packed, inside its header or contiguous.
 
     Parameters
     ----------
@@ -70,13 +70,13 @@ def write_single(parent: h5g.GroupID, name: str, value: Any, *, compact: bool = 
     name : str
     value : text, number or (n,) array
         Text and numbers become arrays of shape (1,).
-    compact : bool
-        In the header instead of contiguous.
+    contiguous : bool
+        In a place of its own instead of the header.
     """
     array = np.atleast_1d(value.encode() if isinstance(value, str) else value)
     properties = h5p.create(h5p.DATASET_CREATE)
     properties.set_obj_track_times(False)
-    properties.set_layout(h5d.COMPACT if compact else h5d.CONTIGUOUS)
+    properties.set_layout(h5d.CONTIGUOUS if contiguous else h5d.COMPACT)
     return _create(parent, name, array, properties, limits=array.shape)
 
 

@@ -19,7 +19,9 @@ VERSIONS = ("earliest", "latest")
 
 def granule(place: Path | str) -> Granule:
     """Return a granule that lies at a path or URL."""
-    return Granule(id="granule_007", product="ATL06", urls={urlsplit(str(place)).scheme or "file": str(place)})
+    return Granule(
+        id="granule_007", product="ATL06", urls={urlsplit(str(place)).scheme or "file": str(place)}
+    )
 
 
 def oracle(path: Path, name: str) -> Array:

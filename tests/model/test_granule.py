@@ -43,7 +43,7 @@ def test_the_order_given_changes_nothing(listed: GranuleList, shuffle: random.Ra
         assert again == listed
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(granule_lists())
 def test_a_table_gives_the_list_back(listed: GranuleList) -> None:
     frame = listed.to_dataframe()

@@ -14,8 +14,9 @@ from eoscale.model.region import LONGITUDE_LATITUDE, Region, transformer
 from tests.strategies import RESOLUTIONS, Floats, grids, near_the_edges, polygons, projected_regions
 
 
-def _around(edges: Floats) -> Floats:
+def _around(first: int, cells: int, resolution: float) -> Floats:
     """Return edges, the nearest floats on both sides of each, and the middles between them."""
+    edges = np.asarray((first + np.arange(cells + 1)) * resolution, np.float64)
     middles = (edges[1:] + edges[:-1]) / 2
     return np.concatenate([edges, np.nextafter(edges, -np.inf), np.nextafter(edges, np.inf), middles])
 
@@ -30,8 +31,8 @@ def _located(grid: Grid, x: Floats, y: Floats) -> tuple[Floats, Floats, Floats, 
 @given(grids())
 def test_a_cell_holds_its_west_and_south_edges(grid: Grid) -> None:
     resolution = grid.resolution
-    x = _around((grid.west + np.arange(grid.width + 1)) * resolution)
-    y = _around((grid.south + np.arange(grid.height + 1)) * resolution)
+    x = _around(grid.west, grid.width, resolution)
+    y = _around(grid.south, grid.height, resolution)
     x, y = (along.ravel() for along in np.meshgrid(x[np.abs(x) <= 180], y[np.abs(y) <= 90]))
     x, y, i, j = _located(grid, x, y)
     assert (i * resolution <= x).all()
@@ -90,7 +91,7 @@ def test_grids_of_one_resolution_share_their_edges(grid: Grid, right: int, up: i
         width=grid.width,
         height=grid.height,
     )
-    x = _around((grid.west + np.arange(grid.width + 1)) * grid.resolution)
+    x = _around(grid.west, grid.width, grid.resolution)
     x = x[np.abs(x) <= 180]
     y = np.full(x.shape, np.clip((grid.south + grid.height / 2) * grid.resolution, -90, 90))
     here, there = _located(grid, x, y), _located(other, x, y)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,7 +25,7 @@ def test_a_span_holds_its_start_and_not_its_stop(period: Period, moments: list[i
     expected = [
         (row, span)
         for row, time in enumerate(times.tolist())
-        for span, (start, stop) in enumerate(zip(edges, edges[1:], strict=False))
+        for span, (start, stop) in enumerate(pairwise(edges))
         if start <= time < stop
     ]
     found = period.locate({"time": times.astype("M8[ns]")})
@@ -77,11 +79,11 @@ def test_months_are_as_long_as_the_calendar_says() -> None:
 def test_coordinates_are_the_starts_with_both_ends_as_bounds(period: Period) -> None:
     coordinates = period.coordinates()
     assert period.dims == ("time",)
-    assert coordinates["time"].values.tolist() == period.edges[:-1].tolist()
+    assert coordinates["time"].to_numpy().tolist() == period.edges[:-1].tolist()
     assert coordinates["time"].attrs["bounds"] == "time_bounds"
     assert coordinates["time_bounds"].shape == (*period.shape, 2)
-    assert coordinates["time_bounds"].values[1:, 0].tolist() == period.edges[1:-1].tolist()
-    assert coordinates["time_bounds"].values[-1, 1] == period.edges[-1]
+    assert coordinates["time_bounds"].to_numpy()[1:, 0].tolist() == period.edges[1:-1].tolist()
+    assert coordinates["time_bounds"].to_numpy()[-1, 1] == period.edges[-1]
 
 
 @given(periods())

@@ -156,4 +156,4 @@ def test_the_store_says_what_it_is_made_of(all_rows: Finished) -> None:
     assert json.loads(attributes["eoscale_recipe"])["variables"] == ["h_li"]
     assert all_rows.dataset.h_li_mean.attrs["units"] == "meters"
     assert all_rows.dataset.h_li_mean.attrs["cell_methods"] == "time: y: x: mean"
-    assert all_rows.dataset.h_li_mean.encoding["grid_mapping"] == "spatial_ref"
+    assert all_rows.dataset.h_li_mean.attrs["grid_mapping"] == "spatial_ref"

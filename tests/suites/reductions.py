@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -100,7 +101,7 @@ class ReductionLaws:
         partials = self.chunks(parts)
         whole = self.reduction.merge(partials)
         edges = [0, *sorted(cuts), 10]
-        for start, stop in zip(edges, edges[1:], strict=False):
+        for start, stop in pairwise(edges):
             tile = self.reduction.merge([partial.between(start, stop) for partial in partials])
             assert tile == whole.between(start, stop)
 

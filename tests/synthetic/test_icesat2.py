@@ -99,8 +99,8 @@ def test_integers_of_atl06_and_atl08_have_the_fills_of_the_mission(
 def test_all_scalars_that_a_reader_may_ask_for_are_there(granule: h5py.File) -> None:
     ancillary = granule["ancillary_data"]
     assert ancillary["atlas_sdp_gps_epoch"][:] == [1_198_800_018]
-    assert ancillary["atlas_sdp_gps_epoch"].id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
-    assert ancillary["control"].id.get_create_plist().get_layout() == h5py.h5d.COMPACT
+    assert ancillary["atlas_sdp_gps_epoch"].id.get_create_plist().get_layout() == h5py.h5d.COMPACT
+    assert ancillary["control"].id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
     assert ancillary["data_start_utc"][0].endswith(b"Z")
     assert granule["orbit_info/sc_orient"].shape == (1,)
     assert granule["orbit_info/bounding_polygon_lat1"].shape == (23,)
