@@ -124,15 +124,18 @@ def write_report(
 ) -> None:
     """Show the ledger of a run, and write it as an HTML page."""
     ledger = Ledger.load(beside(output))
-    picture = None
+    made, picture = {}, None
     if published(output) is not None:
         drawn = maps.save(open_published(output), output.with_suffix(".png"))
-        picture = drawn.read_bytes()
+        made["picture"], picture = str(drawn), drawn.read_bytes()
     page = to or output.with_suffix(".html")
-    page.write_text(report.html(ledger.frame, ledger.facts, picture), encoding="utf-8")
-    if not as_json:
+    page.write_text(report.html(ledger.frame, _headed(ledger), picture), encoding="utf-8")
+    made["page"] = str(page)
+    if as_json:
+        _print({**made, **_facts(ledger)})
+    else:
         _out.print(tables.text(ledger.frame))
-    _tell({"page": str(page), **(_facts(ledger) if as_json else {})}, as_json=as_json)
+        _tell(made, as_json=False)
 
 
 @app.command()
@@ -199,6 +202,14 @@ def _pair(change: str) -> tuple[str, str]:
 
 def _facts(ledger: Ledger) -> dict[str, Any]:
     return {"granules": ledger.counts(), "facts": dict(ledger.facts)}
+
+
+def _headed(ledger: Ledger) -> dict[str, str]:
+    """Return the facts of a run as a page shows them: first its title, and whether it was published."""
+    facts = dict(ledger.facts)
+    output = facts.pop("published", "")
+    verdict = f"published as {output}" if output else f"not published: {ledger.sentence()}"
+    return {"title": facts.pop("title", "Run"), "verdict": verdict, **facts}
 
 
 def _show(plan: Plan) -> None:

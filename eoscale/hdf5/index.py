@@ -17,6 +17,7 @@ from eoscale.access import ranges
 from eoscale.access.ranges import Cost
 from eoscale.access.transports import Head
 from eoscale.errors import (
+    AccessError,
     CorruptGranuleError,
     GranuleError,
     NotHDF5Error,
@@ -92,6 +93,8 @@ def index(granule: Granule, paths: Iterable[str]) -> ChunkIndex:
                 datasets, absent = _datasets(file, paths, head.size)
     except GranuleError as error:
         raise type(error)(error.message, granule=granule.id, url=url) from error
+    except AccessError:
+        raise  # an OSError too, and no fault of the file
     except _LIBRARY_FAULTS as error:
         raise _diagnosed(error, granule.id, url, head) from error
     return ChunkIndex(

@@ -207,7 +207,7 @@ class Recipe(_Words):
     allow_empty: bool = False
     """Publish even when no row was binned."""
     duplicates: NotYet = None
-    batch_bytes: int = Field(default=256 * 2**20, gt=0)
+    batch_bytes: int = Field(default=2**30, gt=0)
     """Granules of one task weigh at most this much together, unless one alone is heavier."""
     zarr_format: Literal[2, 3] = 3
     _folder: Path = PrivateAttr(default_factory=Path)

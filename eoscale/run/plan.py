@@ -43,6 +43,7 @@ class Plan:
         skipped = "; ".join(f"{number} {reason}" for reason, number in self.skipped.items())
         quality = f"{job.recipe.quality} ({job.preset.source})" if job.preset else "all rows"
         return {
+            "title": job.recipe.title or f"Statistics of {job.product.name}",
             "product": job.product.title,
             "granules": f"{job.granules.found:,} found, {len(job.granules):,} to read",
             **({"skipped": skipped} if skipped else {}),

@@ -176,7 +176,7 @@ def test_a_file_that_was_replaced_since_it_was_indexed_is_refused(
 
 
 def test_a_variable_that_is_not_in_the_index_is_missing(indexes: dict[str, ChunkIndex]) -> None:
-    with pytest.raises(MissingVariableError, match="granule_007 at .*: has no gt1l/none"):
+    with pytest.raises(MissingVariableError, match=r"granule_007 at .*: has no gt1l/none"):
         read(indexes["latest"], {"gt1l/none": None})
 
 
@@ -193,7 +193,7 @@ def test_a_damaged_chunk_is_an_error_with_granule_and_place(tmp_path: Path) -> N
     content[where.byte_offset + where.size // 2] ^= 4
     path.write_bytes(content)
     found = index(granule(path), ["h"])
-    with pytest.raises(CorruptGranuleError, match="granule_007 at .*a.h5: h: ") as raised:
+    with pytest.raises(CorruptGranuleError, match=r"granule_007 at .*a\.h5: h: ") as raised:
         read(found, {"h": None})
     assert (raised.value.granule, raised.value.url) == ("granule_007", str(path))
     rows = np.r_[0:400, 500:1000]

@@ -24,6 +24,7 @@ def _facts(granule: Granule) -> tuple[object, ...]:
     return (granule, dict(granule.urls), granule.start, granule.end, granule.footprint)
 
 
+@settings(max_examples=30)
 @given(granule_lists())
 def test_a_list_is_sorted_by_id_and_kept_and_dropped_are_all_that_was_found(listed: GranuleList) -> None:
     ids = [granule.id for granule in listed]
@@ -32,6 +33,7 @@ def test_a_list_is_sorted_by_id_and_kept_and_dropped_are_all_that_was_found(list
     assert listed.nbytes == sum(granule.size for granule in listed)
 
 
+@settings(max_examples=30)
 @given(granule_lists(), st.randoms(use_true_random=False))
 def test_the_order_given_changes_nothing(listed: GranuleList, shuffle: random.Random) -> None:
     kept, dropped = list(listed.granules), list(listed.dropped)
@@ -125,6 +127,7 @@ def test_a_granule_without_id_or_known_route_is_refused(words: dict[str, object]
         Granule(**facts)  # type: ignore[arg-type]
 
 
+@settings(max_examples=30)
 @given(granule_lists(), st.slices(6))
 def test_a_slice_counts_the_rest_as_dropped(listed: GranuleList, part: slice) -> None:
     kept = listed[part]

@@ -186,11 +186,15 @@ def test_a_grid_in_another_crs_holds_every_row_of_a_region(region: Region, crs: 
     assert found.rows.size == inside.sum()
 
 
-def test_the_curved_edge_of_a_box_is_on_the_grid_at_its_very_top() -> None:
-    region = Region.from_bbox(-65.3, 60, -15, 60.3)
-    longitude = np.linspace(-65.2, -15.1, 100_001)
-    latitude = np.full(longitude.shape, np.nextafter(60.0, 90))
-    grid = Grid.over(region, crs="EPSG:3413", resolution=3.0)
+@pytest.mark.parametrize(("crs", "south", "side"), [("EPSG:3413", 60.0, 1), ("EPSG:3031", -60.3, -1)])
+def test_the_curved_edge_of_a_box_is_on_the_grid_at_its_very_top(crs: str, south: float, side: int) -> None:
+    middle = -45 if side > 0 else 0
+    region = Region.from_bbox(middle - 20.3, south, middle + 30, south + 0.3)
+    longitude = np.linspace(middle - 20.2, middle + 29.9, 100_001)
+    edge = south if side > 0 else region.bounds[3]
+    latitude = np.full(longitude.shape, np.nextafter(edge, 90 * side))
+    assert region.contains(longitude, latitude).all()
+    grid = Grid.over(region, crs=crs, resolution=3.0)
     assert grid.locate({"longitude": longitude, "latitude": latitude}).rows.size == longitude.size
 
 
