@@ -20,6 +20,12 @@ from eoscale.synthetic.columns import Column, Packed, Table
 CHUNK = 10_000
 """Rows of a chunk, however few there are."""
 _LEVEL = 6
+_TITLES = {
+    "h_li": "Land Ice height",
+    "canopy/h_canopy": "height canopy",
+    "terrain/h_te_best_fit": "segment terrain height best fit",
+}
+"""Long names of the product where they are more than the name without underscores."""
 _STANDARD_NAMES = {"delta_time": "time", "latitude": "latitude", "longitude": "longitude"}
 
 
@@ -163,7 +169,7 @@ def _described(column: Column, coordinates: tuple[str, ...]) -> dict[str, Any]:
     """Return the attributes of a column, given the columns that say when and where the rows are."""
     folder, _, name = column.path.rpartition("/")
     near = "../" if folder else ""
-    title = name.replace("_", " ")
+    title = _TITLES.get(column.path, name.replace("_", " "))
     dtype = np.dtype(column.dtype)
     attributes: dict[str, Any] = {
         "contentType": "qualityInformation" if column.flags else "physicalMeasurement",
