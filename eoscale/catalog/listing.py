@@ -84,7 +84,10 @@ def load(path: str) -> GranuleList:
         frame = gpd.read_parquet(path)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise CatalogError(f"{scrub(path)} is no granule list in GeoParquet: {error}") from error
-    return GranuleList.from_dataframe(frame)
+    try:
+        return GranuleList.from_dataframe(frame)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CatalogError(f"{scrub(path)} is no granule list: {error!r} in its columns") from error
 
 
 def _granules(place: str, product: Product) -> Iterator[tuple[Granule, str]]:
