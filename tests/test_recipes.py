@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from eoscale.model.recipe import Recipe, Synthetic
+from eoscale.model.recipe import Recipe
+from eoscale.model.vocabulary import Synthetic
 from eoscale.run import run
 from eoscale.run.progress import Silent
 

@@ -1,8 +1,14 @@
 """The types: to learn eoscale is to read this folder.
 
-They describe; numpy, pandas, geopandas and xarray carry the data. A recipe becomes a job
-(:mod:`~eoscale.model.job`) of granules (:mod:`~eoscale.model.granule`) of a product
-(:mod:`~eoscale.model.product`), whose rows inside a region (:mod:`~eoscale.model.region`) are located
-on axes (:mod:`~eoscale.model.axis`, :mod:`~eoscale.model.grid`, :mod:`~eoscale.model.period`), reduced
-(:mod:`~eoscale.model.reduction`) and written to a sink (:mod:`~eoscale.model.sink`).
+They describe; numpy, pandas, geopandas and xarray carry the data. In the order of the line:
+
+- :mod:`~eoscale.model.recipe` (its words in :mod:`~eoscale.model.vocabulary`) becomes a
+  :mod:`~eoscale.model.job`: a recipe bound to a :mod:`~eoscale.model.product`, a :mod:`~eoscale.model.region` and a list of
+  :mod:`granules <eoscale.model.granule>`;
+- a :mod:`~eoscale.model.chunk_index` says where a granule's chunks lie; rows come as
+  :mod:`~eoscale.model.columns`;
+- rows are located on :mod:`axes <eoscale.model.axis>`, a :mod:`~eoscale.model.grid` and a
+  :mod:`~eoscale.model.period`, which span a :mod:`~eoscale.model.cube`;
+- a :mod:`~eoscale.model.reduction` makes and merges partials; a :mod:`~eoscale.model.receipt` says what
+  became of each granule; a :mod:`~eoscale.model.sink` takes finished blocks.
 """

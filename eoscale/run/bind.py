@@ -13,8 +13,9 @@ from eoscale.errors import RecipeError
 from eoscale.model.granule import GranuleList
 from eoscale.model.job import Job
 from eoscale.model.product import Product
-from eoscale.model.recipe import Recipe, Synthetic
+from eoscale.model.recipe import Recipe
 from eoscale.model.region import Region
+from eoscale.model.vocabulary import Synthetic
 from eoscale.products import product
 
 

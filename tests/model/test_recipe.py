@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from eoscale.errors import RecipeError
 from eoscale.model.product import Product
-from eoscale.model.recipe import STATISTICS, By, Recipe, Synthetic, schema
+from eoscale.model.recipe import Recipe, schema
+from eoscale.model.vocabulary import STATISTICS, By, Synthetic
 
 _TEXT = """\
 title: Ice

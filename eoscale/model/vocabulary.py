@@ -1,0 +1,148 @@
+"""Vocabulary: the words of a recipe below its top, and what each may say.
+
+The vocabulary is frozen: a word that a later version gives a meaning to is known already, and refused with
+"not yet".
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+STATISTICS = ("count", "sum", "mean", "std", "var", "min", "max")
+_LATER_STATISTIC = re.compile(r"median|mode|first|last|valid_fraction|p\d+(\.\d+)?|fraction\(.*\)")
+NOT_YET = "is not yet supported by this version of eoscale"
+
+
+def _not_yet(value: object) -> object:
+    if value is not None:
+        raise ValueError(NOT_YET)
+    return value
+
+
+def not_record(value: object) -> object:
+    """Refuse the failure policy that a later version brings."""
+    if value == "record":
+        raise ValueError(f"record {NOT_YET}: leave it out or say raise")
+    return value
+
+
+def _quoted(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f'is the number {value}: versions are strings, write it in quotes, e.g. "006"')  # noqa: TRY004
+    return value
+
+
+NotYet = Annotated[Any, AfterValidator(_not_yet)]
+"""A word of the vocabulary that a later version gives a meaning to."""
+
+
+class Words(BaseModel):
+    """Words and nothing else: an unknown one is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class Search(Words):
+    """What to ask a catalogue for, or to demand of listed granules."""
+
+    version: Annotated[str | None, BeforeValidator(_quoted)] = None
+    provider: NotYet = None
+    collections: NotYet = None
+    concept_id: NotYet = None
+    name: NotYet = None
+    filter: NotYet = None
+    frame: NotYet = None
+    orbit: NotYet = None
+    rgt: NotYet = None
+    cycle: NotYet = None
+    cloud_hosted: NotYet = None
+    timeliness: NotYet = None
+    max_items: NotYet = None
+
+
+class Synthetic(Words):
+    """Miniature granules, made from a seed."""
+
+    synthetic: int = Field(gt=0)
+    seed: int = 0
+
+
+class GridWords(Words):
+    """A grid of square cells."""
+
+    crs: str
+    resolution: float = Field(gt=0)
+
+
+class By(Words):
+    """One axis: exactly one of its words."""
+
+    grid: GridWords | None = None
+    period: str | None = None
+    zones: NotYet = None
+    bins: NotYet = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.grid is None) == (self.period is None):
+            raise ValueError("has exactly one of grid, period, zones and bins")
+        return self
+
+
+class Reduce(Words):
+    """Statistics on axes."""
+
+    by: tuple[By, ...] = Field(min_length=1)
+    statistics: tuple[str, ...] = Field(min_length=1)
+    mean_of: NotYet = None
+
+    @field_validator("statistics")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name in STATISTICS:
+                continue
+            if _LATER_STATISTIC.fullmatch(name):
+                raise ValueError(f"holds {name}, which {NOT_YET}")
+            near = get_close_matches(name, STATISTICS, n=1) or STATISTICS
+            raise ValueError(f"holds {name}, which is no statistic; did you mean {', '.join(near)}?")
+        if len(set(names)) < len(names):
+            raise ValueError("names a statistic twice")
+        return names
+
+    @field_validator("by")
+    @classmethod
+    def _each_once(cls, axes: tuple[By, ...]) -> tuple[By, ...]:
+        if (
+            sum(axis.grid is not None for axis in axes) > 1
+            or sum(axis.period is not None for axis in axes) > 1
+        ):
+            raise ValueError("names one axis twice")
+        return axes
+
+
+class Output(Words):
+    """Where the result goes: exactly one of its words."""
+
+    zarr: str | None = None
+    parquet: NotYet = None
+    csv: NotYet = None
+    json_: NotYet = Field(default=None, alias="json")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if not self.zarr:
+            raise ValueError("has exactly one of zarr, parquet, csv and json")
+        return self
