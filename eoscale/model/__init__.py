@@ -3,8 +3,8 @@
 They describe; numpy, pandas, geopandas and xarray carry the data. In the order of the line:
 
 - :mod:`~eoscale.model.recipe` (its words in :mod:`~eoscale.model.vocabulary`) becomes a
-  :mod:`~eoscale.model.job`: a recipe bound to a :mod:`~eoscale.model.product`, a :mod:`~eoscale.model.region` and a list of
-  :mod:`granules <eoscale.model.granule>`;
+  :mod:`~eoscale.model.job`, bound to a :mod:`~eoscale.model.product`, a :mod:`~eoscale.model.region` and a
+  list of :mod:`granules <eoscale.model.granule>`;
 - a :mod:`~eoscale.model.chunk_index` says where a granule's chunks lie; rows come as
   :mod:`~eoscale.model.columns`;
 - rows are located on :mod:`axes <eoscale.model.axis>`, a :mod:`~eoscale.model.grid` and a

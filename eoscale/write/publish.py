@@ -31,9 +31,11 @@ def published(output: Path) -> str | None:
     for name, attributes in (("zarr.json", "attributes"), (".zattrs", None)):
         document = output / name
         if document.is_file():
-            found = json.loads(document.read_text(encoding="utf-8"))
-            found = found.get(attributes, {}) if attributes else found
-            return str(found.get(DIGEST, ""))
+            try:
+                found = json.loads(document.read_text(encoding="utf-8"))
+                return str((found[attributes] if attributes else found)[DIGEST])
+            except (ValueError, LookupError, TypeError):
+                return ""  # a damaged store is a foreign one
     return ""
 
 

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from odc.geo.xr import xr_coords  # noqa: F401  registers the accessor .odc
+from pyproj import CRS
+
+from eoscale.errors import IncompleteRunError
+from eoscale.model.axis import Axis
+from eoscale.model.columns import Array
+from eoscale.model.cube import Cube, Tile
+from eoscale.model.grid import Grid
+from eoscale.model.period import Period
+from eoscale.write.publish import DIGEST
+from eoscale.write.zarr import ArraySpec, ZarrSink, open_published
+from tests.suites.sinks import Case, SinkLaws
+
+POLAR = Grid(crs="EPSG:3413", resolution=1000, west=-200, south=-2300, width=7, height=5)
+GLOBAL = Grid(crs="EPSG:4326", resolution=0.1, west=-510, south=690, width=6, height=4)
+MONTHS = Period.every("1MS", start="2024-04-01", stop="2024-07-01")
+CUBES = {
+    "time y x": Cube(axes=(MONTHS, POLAR), tile_shape=(1, 3, 2)),
+    "y x": Cube(axes=(POLAR,), tile_shape=(4, 4)),
+    "time latitude longitude": Cube(axes=(MONTHS, GLOBAL), tile_shape=(2, 4, 3)),
+    "time": Cube(axes=(MONTHS,), tile_shape=(2,)),
+    "whole": Cube(axes=(MONTHS, POLAR)),
+}
+DIGEST_OF_JOB = "0123456789abcdef" * 4
+Format = Literal[2, 3]
+
+
+def specs(cube: Cube) -> dict[str, ArraySpec]:
+    mapping = {"grid_mapping": "spatial_ref"} if len(cube.shape) > 1 else {}
+    return {
+        "h_li_count": ArraySpec(dtype="int64", fill=0, attributes={"units": "1", **mapping}),
+        "h_li_mean": ArraySpec(dtype="float64", fill=np.nan, attributes={"units": "m", **mapping}),
+        "h_li_max": ArraySpec(dtype="float64", fill=np.nan, attributes={"units": "m", **mapping}),
+    }
+
+
+def whole(cube: Cube) -> dict[str, Array]:
+    """Return every variable of a cube; the second tile is empty."""
+    random = np.random.default_rng(11)
+    count = random.integers(0, 3, cube.shape)
+    count[cube.block(1)] = 0
+    values = np.where(count > 0, random.normal(1000, 300, cube.shape), np.nan)
+    return {"h_li_count": count, "h_li_mean": values, "h_li_max": values + 1}
+
+
+def sink(cube: Cube, zarr_format: Format, folder: Path) -> ZarrSink:
+    folder.mkdir(exist_ok=True, parents=True)
+    return ZarrSink(
+        output=folder / "out.zarr",
+        digest=DIGEST_OF_JOB,
+        cube=cube,
+        variables=specs(cube),
+        attributes={"title": "a test", DIGEST: DIGEST_OF_JOB, "eoscale_granules": ["a", "b"]},
+        zarr_format=zarr_format,
+    )
+
+
+def blocks(cube: Cube) -> dict[Tile, dict[str, Array]]:
+    arrays = whole(cube)
+    return {
+        tile: {name: values[cube.block(tile)] for name, values in arrays.items()}
+        for tile in range(cube.tiles)
+    }
+
+
+def publish(cube: Cube, zarr_format: Format, folder: Path) -> Path:
+    made = sink(cube, zarr_format, folder)
+    made.prepare()
+    for tile, block in blocks(cube).items():
+        made.write(tile, block)
+    made.publish()
+    return made.output
+
+
+@dataclass(frozen=True)
+class Written:
+    cube: Cube
+    grid: Grid | None
+    output: Path
+
+
+@pytest.fixture(params=CUBES)
+def cube(request: pytest.FixtureRequest) -> Cube:
+    return CUBES[request.param]
+
+
+@pytest.fixture(params=[3, 2], ids=["v3", "v2"])
+def zarr_format(request: pytest.FixtureRequest) -> Format:
+    return 3 if request.param == 3 else 2
+
+
+@pytest.fixture
+def written(cube: Cube, zarr_format: Format, tmp_path: Path) -> Written:
+    grid = next((axis for axis in cube.axes if isinstance(axis, Grid)), None)
+    return Written(cube, grid, publish(cube, zarr_format, tmp_path))
+
+
+def consolidated(path: Path) -> None:
+    xr.open_zarr(path, consolidated=True).close()
+
+
+def unconsolidated(path: Path) -> None:
+    xr.open_zarr(path, consolidated=False).close()
+
+
+def group(path: Path) -> None:
+    zarr.open_group(path, mode="r")
+
+
+class TestZarrSink(SinkLaws):
+    @pytest.fixture
+    def case(self, cube: Cube, zarr_format: Format) -> Case:
+        def check(folder: Path) -> None:
+            for flag in (True, False):
+                with xr.open_zarr(folder / "out.zarr", consolidated=flag, chunks=None) as opened:
+                    for name, values in whole(cube).items():
+                        assert opened[name].dims == cube.dims
+                        assert opened[name].dtype == values.dtype
+                        assert opened[name].values.tobytes() == values.tobytes()
+
+        return Case(
+            make=partial(sink, cube, zarr_format),
+            blocks=blocks(cube),
+            readers=[consolidated, unconsolidated, group],
+            check=check,
+        )
+
+
+def test_one_tile_is_one_chunk_and_an_empty_one_is_written_too(written: Written) -> None:
+    opened = zarr.open_group(written.output, mode="r")
+    for name in specs(written.cube):
+        array = opened[name]
+        assert isinstance(array, zarr.Array)
+        assert array.chunks == written.cube.tile_shape
+        assert array.nchunks_initialized == array.nchunks == written.cube.tiles
+
+
+def test_the_metadata_of_all_arrays_are_consolidated(written: Written, zarr_format: Format) -> None:
+    opened = zarr.open_consolidated(str(written.output), zarr_format=zarr_format)
+    assert set(specs(written.cube)) < set(opened.array_keys())
+    assert set(written.cube.coordinates().variables) < set(opened.array_keys())
+
+
+def test_attributes_and_coordinates_are_those_of_the_job_and_its_axes(written: Written) -> None:
+    with open_published(written.output) as opened:
+        assert opened.attrs["title"] == "a test"
+        assert opened.attrs[DIGEST] == DIGEST_OF_JOB
+        assert opened.attrs["eoscale_granules"] == ["a", "b"]
+        expected = written.cube.coordinates()
+        assert (
+            dict(opened.sizes).items()
+            >= dict(zip(written.cube.dims, written.cube.shape, strict=True)).items()
+        )
+        for name in written.cube.dims:
+            np.testing.assert_array_equal(opened[name], expected[name])
+        for name, spec in specs(written.cube).items():
+            assert opened[name].attrs["units"] == spec.attributes["units"]
+
+
+def test_counts_stay_integers_and_other_statistics_floats(written: Written) -> None:
+    for decode in (True, False):
+        with xr.open_zarr(written.output, mask_and_scale=decode, chunks=None) as opened:
+            assert opened["h_li_count"].dtype == np.dtype("int64")
+            assert opened["h_li_mean"].dtype == np.dtype("float64")
+            assert (np.isnan(opened["h_li_mean"]) == (opened["h_li_count"] == 0)).all()
+
+
+def test_times_and_their_bounds_are_decoded(written: Written) -> None:
+    if "time" not in written.cube.dims:
+        return
+    with xr.open_zarr(written.output, decode_coords="all", chunks=None) as opened:
+        assert opened["time"].attrs["bounds"] == "time_bounds"
+        np.testing.assert_array_equal(opened["time"], MONTHS.edges[:-1])
+        np.testing.assert_array_equal(opened["time_bounds"][:, 0], MONTHS.edges[:-1])
+        np.testing.assert_array_equal(opened["time_bounds"][:, 1], MONTHS.edges[1:])
+        assert np.issubdtype(opened["time_bounds"].dtype, np.datetime64)
+
+
+def test_the_crs_and_the_grid_are_read_by_others(written: Written) -> None:
+    if written.grid is None:
+        return
+    with xr.open_zarr(written.output, decode_coords="all", chunks=None) as opened:
+        for name in specs(written.cube):
+            assert opened[name].encoding["grid_mapping"] == "spatial_ref"
+        assert CRS.from_cf(opened["spatial_ref"].attrs) == CRS(written.grid.crs)
+        assert opened["spatial_ref"].item() == CRS(written.grid.crs).to_epsg()
+        assert opened.odc.geobox == written.grid.geobox
+        assert opened["h_li_mean"].odc.geobox == written.grid.geobox
+        transform = [float(number) for number in opened["spatial_ref"].attrs["GeoTransform"].split()]
+        assert transform == list(written.grid.geobox.affine.to_gdal())
+
+
+def test_the_output_is_hidden_beside_where_it_will_be(tmp_path: Path) -> None:
+    made = sink(CUBES["y x"], 3, tmp_path)
+    made.prepare()
+    assert [path.name for path in tmp_path.iterdir()] == [f".out.zarr.{DIGEST_OF_JOB[:16]}"]
+    assert made.hidden.parent == made.output.parent
+
+
+def test_what_an_earlier_attempt_left_is_not_taken_for_done(tmp_path: Path) -> None:
+    cube = CUBES["y x"]
+    made = sink(cube, 3, tmp_path)
+    made.prepare()
+    (made.hidden / "leftover.bin").write_bytes(b"x")
+    again = sink(cube, 3, tmp_path)
+    again.prepare()
+    assert again.missing() == tuple(range(cube.tiles))
+    assert not (made.hidden / "leftover.bin").exists()
+
+
+def test_only_what_was_published_is_opened(tmp_path: Path) -> None:
+    made = sink(CUBES["y x"], 3, tmp_path)
+    for _ in range(2):
+        with pytest.raises(IncompleteRunError, match="has not been published: run its recipe"):
+            open_published(made.output)
+        made.prepare()
+
+
+def test_an_axis_of_any_length_is_cut_into_tiles_that_cover_it(tmp_path: Path) -> None:
+    axes: tuple[Axis, ...] = (POLAR,)
+    for number, shape in enumerate([(1, 1), (5, 7), (2, 3), (5, 1)]):
+        cube = Cube(axes=axes, tile_shape=shape)
+        arrays = whole(Cube(axes=axes, tile_shape=(3, 3)))
+        made = sink(cube, 3, tmp_path / str(number))
+        made.prepare()
+        for tile in range(cube.tiles):
+            made.write(tile, {name: values[cube.block(tile)] for name, values in arrays.items()})
+        made.publish()
+        with open_published(made.output) as opened:
+            assert opened["h_li_count"].values.tolist() == arrays["h_li_count"].tolist()
