@@ -20,13 +20,20 @@ from numpy.typing import NDArray
 
 from eoscale import subset
 from eoscale.access.ranges import Cost
-from eoscale.errors import AccessError, GranuleError, MissingVariableError, RecipeError
+from eoscale.errors import (
+    AccessError,
+    CorruptGranuleError,
+    GranuleError,
+    MissingVariableError,
+    RecipeError,
+)
 from eoscale.hdf5.index import index
 from eoscale.hdf5.read import read
 from eoscale.model.chunk_index import ChunkIndex
 from eoscale.model.columns import LATITUDE, LONGITUDE, TIME, Array, Columns, Rows
 from eoscale.model.cube import Tile
 from eoscale.model.granule import Granule
+from eoscale.model.grid import Grid
 from eoscale.model.job import Job
 from eoscale.model.receipt import Receipt
 from eoscale.model.reduction import Partial
@@ -77,11 +84,12 @@ def observe(job: Job, granule: Granule) -> Observations:
     chunks = index(granule, paths)
     groups = tuple(g for g in product.groups if all(f"{g}/{p}" in chunks.datasets for p in job.paths))
     _demand_variables(job, chunks, groups)
+    _demand_one_length(job, chunks, groups)
     coordinates = read(chunks, {f"{g}/{p}": None for g in groups for p in _coordinates(job)})
     inside = [_inside(job, group, coordinates.columns) for group in groups]
     others = [path for path in job.paths if path not in _coordinates(job)]
     values = read(chunks, {f"{g.name}/{path}": g.rows for g in inside for path in others})
-    total = sum(len(coordinates.columns[f"{g}/{job.rate.latitude}"]) for g in groups)
+    total = sum(len(coordinates.columns[f"{g}/{_coordinates(job)[0]}"]) for g in groups)
     kept = sum(g.rows.size for g in inside)
     selected = [_select(job, chunks, group, {**coordinates.columns, **values.columns}) for group in inside]
     good = sum(columns[TIME].size for columns, _ in selected)
@@ -217,7 +225,7 @@ def _first(receipts: Sequence[Receipt], name: str) -> Mapping[str, str]:
 
 def _cf(job: Job, statistic: str, described: Mapping[str, str]) -> dict[str, str]:
     attributes = Moments().describe(statistic, described, job.cube.dims)
-    if "spatial_ref" in job.cube.coordinates():
+    if any(isinstance(axis, Grid) for axis in job.cube.axes):
         attributes["grid_mapping"] = "spatial_ref"
     return attributes
 
@@ -249,6 +257,19 @@ def _demand_variables(job: Job, chunks: ChunkIndex, groups: Sequence[str]) -> No
             granule=chunks.granule,
             url=chunks.url,
         )
+
+
+def _demand_one_length(job: Job, chunks: ChunkIndex, groups: Sequence[str]) -> None:
+    """Refuse a granule in which variables of one rate have different numbers of rows."""
+    for group in groups:
+        lengths = {path: chunks.datasets[f"{group}/{path}"].shape[:1] for path in job.paths}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{path} {length}" for path, length in lengths.items())
+            raise CorruptGranuleError(
+                f"{group} has columns of different lengths ({told}): fetch it anew",
+                granule=chunks.granule,
+                url=chunks.url,
+            )
 
 
 def _inside(job: Job, group: str, columns: Columns) -> _Group:

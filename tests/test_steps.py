@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from eoscale import steps, synthetic
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
-from eoscale.errors import MissingVariableError, RecipeError
+from eoscale.errors import CorruptGranuleError, MissingVariableError, RecipeError
 from eoscale.model.columns import Array
 from eoscale.model.job import Job
 from eoscale.model.recipe import Recipe
@@ -143,6 +144,32 @@ def test_a_variable_that_no_beam_holds_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingVariableError, match="no_such_thing") as caught:
         steps.observe(job, granules[0])
     assert caught.value.granule == granules[0].id
+
+
+def test_columns_of_different_lengths_are_corrupt(tmp_path: Path) -> None:
+    (path,) = synthetic.make(ATL06, 1, folder=tmp_path)
+    granules = Listing([str(path)]).search(Query(product=ATL06))
+    with h5py.File(path, "r+") as file:
+        beam = next(group for group in ATL06.groups if group in file)
+        heights = file[f"{beam}/land_ice_segments/h_li"]
+        heights.resize((heights.shape[0] - 1,))
+    job = Job(recipe=case().job.recipe, product=ATL06, region=case().job.region, granules=granules)
+    with pytest.raises(CorruptGranuleError, match=f"{beam} has columns of different lengths"):
+        steps.observe(job, granules[0])
+
+
+def test_a_beam_without_the_variable_is_absent(tmp_path: Path) -> None:
+    (path,) = synthetic.make(ATL06, 1, folder=tmp_path)
+    granules = Listing([str(path)]).search(Query(product=ATL06))
+    job = Job(recipe=case().job.recipe, product=ATL06, region=case().job.region, granules=granules)
+    before = steps.observe(job, granules[0]).receipt
+    with h5py.File(path, "r+") as file:
+        beam = next(group for group in ATL06.groups if group in file)
+        rows = file[f"{beam}/land_ice_segments/h_li"].shape[0]
+        del file[f"{beam}/land_ice_segments/h_li"]
+    after = steps.observe(job, granules[0]).receipt
+    assert set(after.absent) == {*before.absent, beam}
+    assert after.read == before.read - rows
 
 
 def test_a_variable_of_several_numbers_a_row_is_refused(tmp_path: Path) -> None:
