@@ -17,7 +17,7 @@ class Sink(Protocol):
     """
 
     def prepare(self) -> None:
-        """Lay the output out, hidden from readers; does nothing where that has been done."""
+        """Lay the output out afresh, hidden from readers."""
         ...
 
     def write(self, tile: Tile, blocks: Mapping[str, Array]) -> None:

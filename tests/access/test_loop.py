@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -26,14 +27,16 @@ sys.modules["eoscale"] = package
 """
 
 
-def script(text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a script in a fresh process."""
+def script(text: str, *arguments: str, compiled: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a script in a fresh process; many of them may keep what they compile in one folder."""
+    cache = {"PYTHONPYCACHEPREFIX": str(compiled), "PYTHONDONTWRITEBYTECODE": ""} if compiled else {}
     return subprocess.run(  # noqa: S603  its own text
         [sys.executable, "-c", ALONE + dedent(text), *arguments],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
+        env={**os.environ, **cache},
     )
 
 
@@ -138,6 +141,6 @@ def test_processes_that_read_and_close_nothing_all_exit_cleanly(tmp_path: Path) 
         assert cost.requests == offsets.size == 16 and all(len(piece) == 512 for piece in pieces)
         """
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        ended = list(pool.map(lambda _: script(text, str(file)), range(PROCESSES)))
+        ended = list(pool.map(lambda _: script(text, str(file), compiled=tmp_path), range(PROCESSES)))
     assert [one.returncode for one in ended] == [0] * PROCESSES
     assert {one.stderr for one in ended} == {""}

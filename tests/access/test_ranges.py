@@ -101,6 +101,18 @@ def test_spans_are_sorted_and_neighbours_are_joined_where_nothing_forbids_it(
         assert following.start - span.stop > gap
 
 
+@given(st.integers(0, 10**9), st.integers(1, 10**6), st.integers(0, 10**6), st.integers(1, 10**6))
+def test_ranges_are_joined_up_to_the_gap_and_the_limit_and_not_a_byte_further(
+    start: int, size: int, between: int, following: int
+) -> None:
+    pair = columns([(start, size), (start + size + between, following)])
+    length = size + between + following
+    joined = (Span(start, start + length, (0, 1)),)
+    assert coalesce(*pair, gap=between, limit=length) == joined
+    assert len(coalesce(*pair, gap=between - 1, limit=length)) == 2
+    assert len(coalesce(*pair, gap=between, limit=length - 1)) == 2
+
+
 def test_nothing_is_asked_for_where_nothing_is_wanted() -> None:
     assert coalesce(*columns([])) == ()
     assert coalesce(np.array([5]), np.array([3])) == (Span(5, 8, (0,)),)

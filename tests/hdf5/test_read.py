@@ -62,7 +62,7 @@ def test_all_rows_are_what_h5py_reads(
 @pytest.mark.parametrize("path", ROWED)
 @pytest.mark.parametrize("version", VERSIONS)
 @given(data=st.data())
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_any_rows_are_those_of_h5py(
     folder: Path, indexes: dict[str, ChunkIndex], version: str, path: str, data: st.DataObject
 ) -> None:

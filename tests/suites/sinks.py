@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 
+import numpy as np
 import pytest
 
 from eoscale.errors import ConflictError, IncompleteRunError
@@ -39,6 +39,11 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
+def shuffled(tiles: Iterable[Tile]) -> list[Tile]:
+    """Return tiles in another order, always the same."""
+    return sorted(tiles, key=lambda tile: hashlib.sha256(str(tile).encode()).digest())
+
+
 class SinkLaws:
     """The laws of :class:`eoscale.model.sink.Sink`."""
 
@@ -55,16 +60,13 @@ class SinkLaws:
         return sink
 
     def test_blocks_in_any_order_leave_the_same_bytes(self, case: Case, tmp_path: Path) -> None:
-        orders = [
-            list(case.blocks),
-            list(reversed(case.blocks)),
-            Random(3).sample([*case.blocks], len(case.blocks)),
-        ]
+        tiles = list(case.blocks)
+        orders = [tiles, tiles[::-1] if len(tiles) == 2 else shuffled(tiles)]
         results = []
         for number, order in enumerate(orders):
             self.fill(case, tmp_path / str(number), order).publish()
             results.append(contents(tmp_path / str(number)))
-        assert results[0] == results[1] == results[2]
+        assert results[0] == results[1]
         assert len(results[0]) > len(case.blocks)
 
     def test_writing_a_block_again_leaves_the_same_bytes(self, case: Case, tmp_path: Path) -> None:
@@ -75,15 +77,12 @@ class SinkLaws:
         assert contents(tmp_path) == once
 
     def test_a_block_that_is_written_again_replaces_the_first_whole(self, case: Case, tmp_path: Path) -> None:
-        first, second, *_ = case.blocks
+        tile, *_ = case.blocks
         sink = self.fill(case, tmp_path, case.blocks)
-        shape = {name: block.shape for name, block in case.blocks[first].items()}
-        other = {
-            name: block[tuple(slice(n) for n in shape[name])] for name, block in case.blocks[second].items()
-        }
-        if {name: block.shape for name, block in other.items()} == shape:
-            sink.write(first, other)
-            sink.write(first, case.blocks[first])
+        before = contents(tmp_path)
+        sink.write(tile, {name: np.flip(block) + 1 for name, block in case.blocks[tile].items()})
+        assert contents(tmp_path) != before
+        sink.write(tile, case.blocks[tile])
         sink.publish()
         case.check(tmp_path)
 
@@ -108,7 +107,7 @@ class SinkLaws:
         sink = self.fill(case, tmp_path, [])
         left = list(case.blocks)
         assert sink.missing() == tuple(left)
-        for tile in Random(5).sample(left, len(left)):
+        for tile in shuffled(left):
             sink.write(tile, case.blocks[tile])
             left.remove(tile)
             assert sink.missing() == tuple(left)
@@ -122,7 +121,7 @@ class SinkLaws:
         assert sink.missing() == (tile, *others)
 
     def test_publishing_is_refused_while_any_tile_is_missing(self, case: Case, tmp_path: Path) -> None:
-        for tile in case.blocks:
+        for tile in shuffled(case.blocks)[:2]:
             folder = tmp_path / str(tile)
             sink = self.fill(case, folder, [other for other in case.blocks if other != tile])
             with pytest.raises(IncompleteRunError, match=f"1 of {len(case.blocks)} tiles"):

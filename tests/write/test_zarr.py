@@ -26,11 +26,10 @@ POLAR = Grid(crs="EPSG:3413", resolution=1000, west=-200, south=-2300, width=7, 
 GLOBAL = Grid(crs="EPSG:4326", resolution=0.1, west=-510, south=690, width=6, height=4)
 MONTHS = Period.every("1MS", start="2024-04-01", stop="2024-07-01")
 CUBES = {
-    "time y x": Cube(axes=(MONTHS, POLAR), tile_shape=(1, 3, 2)),
+    "time y x": Cube(axes=(MONTHS, POLAR), tile_shape=(1, 3, 4)),
     "y x": Cube(axes=(POLAR,), tile_shape=(4, 4)),
     "time latitude longitude": Cube(axes=(MONTHS, GLOBAL), tile_shape=(2, 4, 3)),
     "time": Cube(axes=(MONTHS,), tile_shape=(2,)),
-    "whole": Cube(axes=(MONTHS, POLAR)),
 }
 DIGEST_OF_JOB = "0123456789abcdef" * 4
 Format = Literal[2, 3]
@@ -86,24 +85,26 @@ def publish(cube: Cube, zarr_format: Format, folder: Path) -> Path:
 @dataclass(frozen=True)
 class Written:
     cube: Cube
-    grid: Grid | None
     output: Path
 
+    @property
+    def grid(self) -> Grid:
+        return next(axis for axis in self.cube.axes if isinstance(axis, Grid))
 
-@pytest.fixture(params=CUBES)
+
+@pytest.fixture(scope="module", params=CUBES)
 def cube(request: pytest.FixtureRequest) -> Cube:
     return CUBES[request.param]
 
 
-@pytest.fixture(params=[3, 2], ids=["v3", "v2"])
+@pytest.fixture(scope="module", params=[3, 2], ids=["v3", "v2"])
 def zarr_format(request: pytest.FixtureRequest) -> Format:
     return 3 if request.param == 3 else 2
 
 
-@pytest.fixture
-def written(cube: Cube, zarr_format: Format, tmp_path: Path) -> Written:
-    grid = next((axis for axis in cube.axes if isinstance(axis, Grid)), None)
-    return Written(cube, grid, publish(cube, zarr_format, tmp_path))
+@pytest.fixture(scope="module")
+def written(cube: Cube, zarr_format: Format, tmp_path_factory: pytest.TempPathFactory) -> Written:
+    return Written(cube, publish(cube, zarr_format, tmp_path_factory.mktemp("store")))
 
 
 def consolidated(path: Path) -> None:
@@ -176,20 +177,18 @@ def test_counts_stay_integers_and_other_statistics_floats(written: Written) -> N
             assert (np.isnan(opened["h_li_mean"]) == (opened["h_li_count"] == 0)).all()
 
 
+@pytest.mark.parametrize("cube", [name for name in CUBES if name != "y x"], indirect=True)
 def test_times_and_their_bounds_are_decoded(written: Written) -> None:
-    if "time" not in written.cube.dims:
-        return
     with xr.open_zarr(written.output, decode_coords="all", chunks=None) as opened:
-        assert opened["time"].attrs["bounds"] == "time_bounds"
+        assert opened["time"].encoding["bounds"] == "time_bounds"
         np.testing.assert_array_equal(opened["time"], MONTHS.edges[:-1])
         np.testing.assert_array_equal(opened["time_bounds"][:, 0], MONTHS.edges[:-1])
         np.testing.assert_array_equal(opened["time_bounds"][:, 1], MONTHS.edges[1:])
         assert np.issubdtype(opened["time_bounds"].dtype, np.datetime64)
 
 
+@pytest.mark.parametrize("cube", [name for name in CUBES if name != "time"], indirect=True)
 def test_the_crs_and_the_grid_are_read_by_others(written: Written) -> None:
-    if written.grid is None:
-        return
     with xr.open_zarr(written.output, decode_coords="all", chunks=None) as opened:
         for name in specs(written.cube):
             assert opened[name].encoding["grid_mapping"] == "spatial_ref"
@@ -229,7 +228,7 @@ def test_only_what_was_published_is_opened(tmp_path: Path) -> None:
 
 def test_an_axis_of_any_length_is_cut_into_tiles_that_cover_it(tmp_path: Path) -> None:
     axes: tuple[Axis, ...] = (POLAR,)
-    for number, shape in enumerate([(1, 1), (5, 7), (2, 3), (5, 1)]):
+    for number, shape in enumerate([(), (1, 3), (5, 1)]):
         cube = Cube(axes=axes, tile_shape=shape)
         arrays = whole(Cube(axes=axes, tile_shape=(3, 3)))
         made = sink(cube, 3, tmp_path / str(number))

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eoscale.errors import ConflictError
+from eoscale.write import publish
+from eoscale.write.publish import DIGEST
+
+MINE, OTHER = "a" * 64, "b" * 64
+
+
+def store(output: Path, digest: str, zarr_format: int = 3) -> Path:
+    """Make what a job publishes, as far as its digest goes."""
+    output.mkdir(parents=True)
+    if zarr_format == 3:
+        document = {"zarr_format": 3, "node_type": "group", "attributes": {DIGEST: digest}}
+        (output / "zarr.json").write_text(json.dumps(document))
+    else:
+        (output / ".zattrs").write_text(json.dumps({DIGEST: digest}))
+    return output
+
+
+def hidden(output: Path) -> Path:
+    made = publish.staging(output, MINE)
+    made.mkdir()
+    (made / "zarr.json").write_text("{}")
+    return made
+
+
+@given(
+    st.text("0123456789abcdef", min_size=64, max_size=64),
+    st.text("0123456789abcdef", min_size=64, max_size=64),
+)
+def test_each_job_has_a_hidden_sibling_of_its_own(one: str, other: str) -> None:
+    output = Path("data/out.zarr")
+    place = publish.staging(output, one)
+    assert place.parent == output.parent
+    assert place.name.startswith(".out.zarr.")
+    assert (place == publish.staging(output, other)) == (one[:16] == other[:16])
+
+
+def test_where_nothing_is_the_output_has_to_be_made(tmp_path: Path) -> None:
+    assert publish.published(tmp_path / "out.zarr") is None
+    assert publish.check_free(tmp_path / "out.zarr", MINE)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_what_this_job_published_is_not_made_again(tmp_path: Path, zarr_format: int) -> None:
+    output = store(tmp_path / "out.zarr", MINE, zarr_format)
+    assert publish.published(output) == MINE
+    assert not publish.check_free(output, MINE)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_what_another_job_published_is_a_conflict_that_names_it(tmp_path: Path, zarr_format: int) -> None:
+    output = store(tmp_path / "out.zarr", OTHER, zarr_format)
+    with pytest.raises(ConflictError, match=r"job bbbbbbbbbbbb published it; .*choose another output"):
+        publish.check_free(output, MINE)
+
+
+FOREIGN: dict[str, dict[str, str] | None] = {
+    "a file": None,
+    "an empty folder": {},
+    "a folder of texts": {"readme.txt": "mine"},
+    "no attributes": {"zarr.json": "{}"},
+    "empty attributes": {"zarr.json": '{"attributes": {}}'},
+    "other attributes": {"zarr.json": '{"attributes": {"title": "x"}}'},
+    "zarr 2": {".zattrs": "{}"},
+    "cut": {"zarr.json": '{"attributes"'},
+    "a list": {"zarr.json": "[]"},
+    "a number": {"zarr.json": '{"attributes": 3}'},
+    "nothing": {".zattrs": ""},
+}
+
+
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN.keys())
+def test_anything_foreign_is_a_conflict_and_stays_as_it_is(
+    tmp_path: Path, content: dict[str, str] | None
+) -> None:
+    output = tmp_path / "out.zarr"
+    if content is None:
+        output.write_text("mine")
+    else:
+        output.mkdir()
+        for name, text in content.items():
+            (output / name).write_text(text)
+    assert publish.published(output) == ""
+    with pytest.raises(ConflictError, match="no store of eoscale"):
+        publish.check_free(output, MINE)
+    with pytest.raises(ConflictError, match="came into being"):
+        publish.reveal(hidden(output), output)
+    if content is None:
+        assert output.read_text() == "mine"
+    else:
+        assert {path.name: path.read_text() for path in output.iterdir()} == content
+
+
+def test_a_link_that_leads_nowhere_is_something_too(tmp_path: Path) -> None:
+    output = tmp_path / "out.zarr"
+    output.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ConflictError):
+        publish.check_free(output, MINE)
+    with pytest.raises(ConflictError):
+        publish.reveal(hidden(output), output)
+    assert output.is_symlink()
+
+
+def test_revealing_is_one_rename(tmp_path: Path) -> None:
+    output = tmp_path / "out.zarr"
+    made = hidden(output)
+    inode = made.stat().st_ino
+    publish.reveal(made, output)
+    assert output.stat().st_ino == inode
+    assert [path.name for path in tmp_path.iterdir()] == ["out.zarr"]
+
+
+def test_an_output_that_appears_while_it_is_made_wins(tmp_path: Path) -> None:
+    output = tmp_path / "out.zarr"
+    assert publish.check_free(output, MINE)
+    made = hidden(output)
+    store(output, OTHER)
+    with pytest.raises(ConflictError, match="came into being while it was made: choose another output"):
+        publish.reveal(made, output)
+    assert publish.published(output) == OTHER
+    assert made.exists()
+
+
+def test_what_is_left_of_an_attempt_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    output = tmp_path / "out.zarr"
+    other = publish.staging(output, OTHER)
+    other.mkdir()
+    publish.discard(hidden(output))
+    publish.discard(publish.staging(output, MINE))
+    assert list(tmp_path.iterdir()) == [other]
