@@ -41,7 +41,8 @@ def _locate(url: str) -> tuple[ObjectStore, str]:
     except ValueError as error:
         raise AccessError(f"a URL cannot be read: {error}") from None
     if parts.scheme in ("", "file"):
-        path = Path(unquote(parts.path) if parts.scheme else url).absolute()
+        # obstore takes no `..`, which a link on the way may lead elsewhere than the text says
+        path = Path(unquote(parts.path) if parts.scheme else url).resolve()
         return _store("file", "", ""), path.as_posix().lstrip("/")
     if parts.scheme in ("http", "https"):
         endpoints.check(url)
@@ -61,7 +62,7 @@ async def head(url: str) -> Head:
     store, path = _locate(url)
     try:
         meta = await obstore.head_async(store, path)
-    except (BaseError, OSError) as error:
+    except (BaseError, OSError, ValueError) as error:
         raise _translated(error, url) from None
     return Head(meta["size"], meta["e_tag"] or "")
 
@@ -90,7 +91,7 @@ async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
             options["if_match"] = etag
         answer = await obstore.get_async(store, path, options=options)
         body = memoryview(await answer.bytes_async())
-    except (BaseError, OSError) as error:
+    except (BaseError, OSError, ValueError) as error:
         raise _translated(error, url) from None
     if answer.range != (start, stop) or len(body) != stop - start:
         raise AccessError(

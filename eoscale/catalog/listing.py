@@ -132,7 +132,8 @@ def _files(place: str, product: Product) -> list[Granule]:
     if scheme not in ("", "file"):
         raise CatalogError(f"{scrub(place)}: lists of {scheme}:// are not yet supported")
     filesystem = fsspec.filesystem("file")
-    paths = sorted(filesystem.glob(place)) if filesystem.glob(place) else []
+    # a granule's URL holds wherever a task runs: no `..`, nothing relative to where the list was made
+    paths = sorted({str(Path(path).resolve()) for path in filesystem.glob(place)})
     if not paths:
         raise CatalogError(f"there is no file {place}: look at the path, which is relative to {Path.cwd()}")
     return [

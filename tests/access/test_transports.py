@@ -33,6 +33,14 @@ def read(url: str, etag: str) -> list[bytes]:
     return [bytes(piece) for piece in pieces]
 
 
+def test_a_local_path_may_go_up_and_through_links(tmp_path: Path) -> None:
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "deep" / "a.h5").write_bytes(CONTENT)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "er")
+    for url in (f"{tmp_path}/deep/er/../a.h5", f"{tmp_path}/link/../a.h5", f"file://{tmp_path}/link/../a.h5"):
+        assert read(url, ranges.head(url).etag) == EXPECTED
+
+
 @pytest.mark.parametrize(
     ("fault", "error", "message"),
     [

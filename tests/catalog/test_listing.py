@@ -88,6 +88,17 @@ def test_globs_reach_into_folders_and_take_no_folder_for_a_file(tmp_path: Path) 
     assert ids(Listing([f"file://{tmp_path}/a/*.h5"]).search(QUERY)) == [NAMES[0]]
 
 
+def test_a_way_up_and_a_relative_path_become_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path / "a", NAMES[0])
+    (tmp_path / "b").mkdir()
+    monkeypatch.chdir(tmp_path / "b")
+    for place in ("../a/*.h5", f"../a/{NAMES[0]}.h5", f"{tmp_path}/b/../a/*.h5"):
+        (granule,) = Listing([place]).search(QUERY)
+        assert granule.urls == {"file": str((tmp_path / "a" / f"{NAMES[0]}.h5").resolve())}
+
+
 def test_a_text_file_may_have_comments_blank_lines_urls_and_globs(tmp_path: Path) -> None:
     touch(tmp_path, NAMES[0])
     url = f"https://data.example.org/ATLAS/{NAMES[1]}.h5?X-Signature=1"

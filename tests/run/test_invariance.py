@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import random
 from collections.abc import Iterator
@@ -42,7 +43,13 @@ def client(request: pytest.FixtureRequest) -> Iterator[Client]:
         ) as cluster,
         Client(cluster) as connected,
     ):
+        connected.run(ready)  # else the first to have imported everything takes all tasks
         yield connected
+
+
+def ready() -> None:
+    """Import what tasks need."""
+    importlib.import_module("eoscale.steps")
 
 
 def files(store: Path) -> dict[str, str]:
