@@ -55,7 +55,7 @@ def run(  # noqa: PLR0913  one parameter an option
     recipe: RecipePath,
     *,
     granules: Granules = None,
-    output: Annotated[Path | None, typer.Option(metavar="PATH", help="Instead of the recipe's.")] = None,
+    output: Annotated[str | None, typer.Option(metavar="PATH", help="Instead of the recipe's.")] = None,
     cluster: Annotated[str, typer.Option(metavar="WHERE", help="local or tcp://HOST:PORT.")] = "local",
     workers: Annotated[int | None, typer.Option(metavar="N", help="Of a local cluster.")] = None,
     work: Annotated[Path | None, typer.Option(metavar="DIR", help="Instead of <output>.work.")] = None,
@@ -71,7 +71,7 @@ def run(  # noqa: PLR0913  one parameter an option
     try:
         result = run_recipe(plan, output=output, cluster=cluster, workers=workers, work=folder)
     except IncompleteRunError:
-        target = output or Path(str(plan.job.recipe.output.zarr))
+        target = Path(output or str(plan.job.recipe.output.zarr))
         if not as_json and beside(target).is_file():
             _out.print(tables.text(Ledger.load(beside(target)).frame))
         raise

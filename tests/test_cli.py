@@ -82,6 +82,14 @@ def test_the_same_job_again_says_so_and_does_nothing(folder: Path) -> None:
     assert (folder / "small.ledger.parquet").stat().st_mtime_ns == before
 
 
+def test_a_named_work_folder_is_kept(folder: Path, scheduler: str, tmp_path: Path) -> None:
+    words = ["--output", "kept.zarr", "--cluster", scheduler, "--work", str(tmp_path)]
+    done = eoscale("run", "small.yaml", *words, folder=folder)
+    assert done.status == 0, done.err
+    assert list(tmp_path.glob("*/*.arrow"))
+    assert not list(folder.glob("*.work"))
+
+
 def test_another_job_to_the_same_place_is_refused(folder: Path) -> None:
     done = eoscale("run", "small.yaml", "--set", "quality=best", folder=folder)
     assert done.status == 3
@@ -159,6 +167,11 @@ def test_pictures_and_reports_are_made(folder: Path) -> None:
         (["run", "small.yaml", "--granules", "none/*.h5"], 2, "there is no file"),
         (["run", "small.yaml", "--cluster", "gateway", "--output", "x.zarr"], 2, "not yet supported"),
         (["run", "small.yaml", "--granules", "http://169.254.169.254/ATL06.h5"], 4, "is refused"),
+        (
+            ["run", "small.yaml", "--output", "s3://me:secret@bucket/x.zarr"],
+            2,
+            "s3://bucket/x.zarr: only paths",
+        ),
         (["plot", "nothing.zarr"], 3, "has not been published"),
         (["report", "nothing.zarr"], 3, "there is no ledger"),
         (["products", "ATL60"], 2, "did you mean ATL0"),

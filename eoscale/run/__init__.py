@@ -10,6 +10,7 @@ from pathlib import Path
 import xarray as xr
 from distributed import Client
 
+from eoscale.errors import RecipeError, scrub
 from eoscale.model.granule import GranuleList
 from eoscale.model.recipe import Recipe
 from eoscale.run import ledger as ledgers
@@ -89,7 +90,8 @@ def run(
     workers : int, optional
         Of a local cluster; one a processor unless given.
     work : path, optional
-        Folder for what tasks leave for one another; ``<output>.work`` unless given.
+        Folder for what tasks leave for one another, which is kept; unless given ``<output>.work``, which
+        is removed after publication.
     watcher : Watcher, optional
         Hears of progress; bars on standard error unless given.
 
@@ -110,7 +112,7 @@ def run(
     """
     planned = recipe if isinstance(recipe, Plan) else prepare(recipe, granules=granules)
     job = planned.job
-    target = Path(output or str(job.recipe.output.zarr)).absolute()
+    target = _target(output or str(job.recipe.output.zarr))
     if not publish.check_free(target, job.digest):
         return Result(output=target, ledger=Ledger.load(ledgers.beside(target)), fresh=False)
     folder = Path(work).absolute() if work else target.with_suffix(".work")
@@ -119,7 +121,18 @@ def run(
         client = stack.enter_context(connected(cluster, workers=workers))
         seen = watcher or stack.enter_context(Bars())
         ledger = execute(planned, target, client, work=shared, watcher=seen)
+    if work is None:
+        # a folder that was named may serve another run of the same job
+        shared.remove()
     return Result(output=target, ledger=ledger, fresh=True)
+
+
+def _target(output: str | PathLike[str]) -> Path:
+    if "://" in str(output):
+        raise RecipeError(
+            f"output {scrub(str(output))}: only paths of this machine's disks, other stores not yet"
+        )
+    return Path(output).absolute()
 
 
 __all__ = ["Ledger", "Plan", "Result", "prepare", "run"]

@@ -25,8 +25,7 @@ _READING, _WRITING = "granules read", "tiles written"
 def execute(plan: Plan, output: Path, client: Client, *, work: Work, watcher: Watcher) -> Ledger:
     """Run the tasks of a plan, publish the result, and return the ledger.
 
-    The ledger is written beside the output whatever happens after the granules have been read. Once the
-    output is published, the work folder of the job is removed.
+    The ledger is written beside the output whatever happens after the granules have been read.
 
     Parameters
     ----------
@@ -66,7 +65,6 @@ def execute(plan: Plan, output: Path, client: Client, *, work: Work, watcher: Wa
     elapsed = f"{perf_counter() - began:.1f} s on {len(client.nthreads())} workers"
     ledger = Ledger(frame=ledger.frame, facts={**ledger.facts, "took": elapsed, "published": str(output)})
     ledger.save(ledgers.beside(output))
-    work.remove()
     return ledger
 
 
