@@ -170,8 +170,8 @@ def fold_tile(job: Job, tile: Tile, parts: Mapping[Part, Partial]) -> tuple[dict
         counts[name] = int(merged.columns["count"].sum())
         for statistic in job.statistics:
             values = moments.finalize(merged, statistic)
-            fill = 0 if statistic == "count" else np.nan
-            blocks[f"{name}_{statistic}"] = job.cube.dense(tile, merged.keys, values, fill=fill)
+            empty = moments.empty(statistic).item()
+            blocks[f"{name}_{statistic}"] = job.cube.dense(tile, merged.keys, values, fill=empty)
     return blocks, counts
 
 
@@ -201,8 +201,8 @@ def sink(job: Job, output: str, receipts: Sequence[Receipt] = ()) -> ZarrSink:
     described = {name: _first(receipts, name) for name in job.columns}
     specs = {
         f"{name}_{statistic}": ArraySpec(
-            dtype="int64" if statistic == "count" else "float64",
-            fill=0 if statistic == "count" else np.nan,
+            dtype=Moments().empty(statistic).dtype.name,
+            fill=Moments().empty(statistic).item(),
             attributes=_cf(job, statistic, described[name]),
         )
         for name in job.columns
@@ -279,8 +279,7 @@ def _inside(job: Job, group: str, columns: Columns) -> _Group:
         LATITUDE: np.asarray(latitude, np.float64),
         TIME: job.product.times(np.asarray(seconds, np.float64)),
     }
-    period = job.recipe.period and job.span()
-    rows = subset.inside(located, job.region, period)
+    rows = subset.inside(located, job.region, job.recipe.span)
     return _Group(group, rows, {name: values[rows] for name, values in located.items()})
 
 

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 _SETTLE_SECONDS = 0.02
 """After the last task the Rust runtime under obstore still drops its handles to Python objects. Exiting
-at once aborts 5 to 10 of 100 processes."""
+at once aborts some processes: the test of fifty shows it."""
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None

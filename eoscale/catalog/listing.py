@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from eoscale.access import endpoints
-from eoscale.catalog.search import Query
+from eoscale.catalog.search import OUTSIDE_PERIOD, Query
 from eoscale.errors import CatalogError, scrub
 from eoscale.model.granule import Granule, GranuleList
 from eoscale.model.product import Product
@@ -170,7 +170,7 @@ def _moment(digits: str) -> np.datetime64:
 
 
 def _demand(listed: GranuleList, query: Query, places: Sequence[str]) -> None:
-    if not listed.granules and not any(reason == "outside the period" for _, reason in listed.dropped):
+    if not listed.granules and not any(reason == OUTSIDE_PERIOD for _, reason in listed.dropped):
         names = ", ".join(granule.id for granule, _ in listed.dropped[:3]) or "nothing"
         where = ", ".join(scrub(place) for place in places)
         raise CatalogError(f"no granule of {query.product.name} in {where}: found {names}")

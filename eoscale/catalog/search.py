@@ -11,6 +11,9 @@ from eoscale.model.granule import Granule, GranuleList
 from eoscale.model.product import Product
 from eoscale.model.region import Region
 
+OUTSIDE_PERIOD = "outside the period"
+"""Why a granule of the right product is dropped: then an empty list is no mistake of the user's."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
@@ -34,7 +37,7 @@ class Query:
             longest = np.timedelta64(int(self.product.longest * 1e9), "ns")
             end = granule.end if granule.end is not None else granule.start + longest
             if granule.start >= stop or end < start:
-                return "outside the period"
+                return OUTSIDE_PERIOD
         return ""
 
 

@@ -55,7 +55,7 @@ _FILTERS = {
 _CONTIGUOUS_ROWS = 2**20
 """Bytes; a contiguous variable is read in pieces of whole rows of about this size."""
 _LIBRARY_FAULTS = (OSError, RuntimeError, OverflowError, UnicodeDecodeError, KeyError, TypeError, ValueError)
-"""What h5py raises on damaged files, seen on 6,000 of them."""
+"""What h5py raises on damaged files."""
 
 
 def index(granule: Granule, paths: Iterable[str]) -> ChunkIndex:

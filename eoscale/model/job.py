@@ -147,9 +147,8 @@ class Job(Digested):
         CatalogError
             If there is neither.
         """
-        if self.recipe.period is not None:
-            start, stop = self.recipe.period
-            return np.datetime64(start, "ns"), np.datetime64(stop, "ns")
+        if self.recipe.span is not None:
+            return self.recipe.span
         timed = [granule for granule in self.granules if granule.start is not None]
         if not timed or len(timed) < len(self.granules):
             raise CatalogError("a period axis needs `period`: not every granule states its time")

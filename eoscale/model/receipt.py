@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+STATUSES = ("used", "empty", "skipped", "failed")
+"""What can become of a granule that was found; one that is skipped has no receipt."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:

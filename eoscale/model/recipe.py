@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 import pandas as pd
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
@@ -172,6 +173,14 @@ class Recipe(Words):
         if isinstance(self.variables, dict):
             return dict(self.variables)
         return {_column(name): name for name in self.variables}
+
+    @property
+    def span(self) -> tuple[np.datetime64, np.datetime64] | None:
+        """Start and stop of the period, UTC; None where the recipe has none."""
+        if self.period is None:
+            return None
+        start, stop = self.period
+        return np.datetime64(start, "ns"), np.datetime64(stop, "ns")
 
     def words(self, *, without: Iterable[str] = ()) -> dict[str, Any]:
         """Return the words that differ from their defaults, as plain data that :class:`Recipe` takes."""

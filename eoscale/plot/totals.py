@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-STATUSES = ("used", "empty", "skipped", "failed")
+from eoscale.model.receipt import STATUSES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,6 +91,10 @@ class Moments:
             case _:
                 raise ValueError(f"{statistic!r} is none of {', '.join(self.statistics)}")
 
+    def empty(self, statistic: str) -> np.generic:
+        """Return what a cell without values holds, in the statistic's dtype."""
+        return np.int64(0) if statistic == "count" else np.float64(np.nan)
+
     def describe(self, statistic: str, attributes: Mapping[str, str], dims: Sequence[str]) -> dict[str, str]:
         """Return the CF attributes of a statistic of a variable on some dimensions.
 

@@ -42,7 +42,7 @@ def bind(recipe: Recipe, granules: GranuleList | str | None = None, *, sample: i
     listed = _granules(
         recipe,
         granules,
-        Query(product=known, version=recipe.search.version, period=_period(recipe), region=region),
+        Query(product=known, version=recipe.search.version, period=recipe.span, region=region),
     )
     if sample is not None:
         listed = _sampled(listed, sample)
@@ -55,13 +55,6 @@ def _region(recipe: Recipe) -> Region | None:
     if isinstance(recipe.region, str):
         return Region.from_file(recipe.beside(recipe.region))
     return Region.from_bbox(*recipe.region)
-
-
-def _period(recipe: Recipe) -> tuple[np.datetime64, np.datetime64] | None:
-    if recipe.period is None:
-        return None
-    start, stop = recipe.period
-    return np.datetime64(start, "ns"), np.datetime64(stop, "ns")
 
 
 def _granules(recipe: Recipe, given: GranuleList | str | None, query: Query) -> GranuleList:

@@ -14,9 +14,8 @@ import pyarrow.parquet as pq
 
 from eoscale.errors import IncompleteRunError, RunError
 from eoscale.model.job import Job
-from eoscale.model.receipt import Receipt
+from eoscale.model.receipt import STATUSES, Receipt
 
-STATUSES = ("used", "empty", "skipped", "failed")
 _FACTS = b"eoscale"
 _COUNTS = ("read", "outside", "quality", "off_axis")
 _MEASURED = ("requests", "bytes", "seconds", "finished", "process")

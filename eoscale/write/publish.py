@@ -64,9 +64,16 @@ def reveal(hidden: Path, output: Path) -> None:
     ConflictError
         If something has come into being there meanwhile.
     """
+    conflict = ConflictError(f"{output} came into being while it was made: choose another output")
     if os.path.lexists(output):
-        raise ConflictError(f"{output} came into being while it was made: choose another output")
-    hidden.rename(output)
+        raise conflict
+    try:
+        hidden.rename(output)
+    except OSError as error:
+        # between the look and the rename somebody else may have been faster
+        if os.path.lexists(output):
+            raise conflict from error
+        raise
 
 
 def discard(hidden: Path) -> None:

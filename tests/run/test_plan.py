@@ -42,8 +42,13 @@ def test_the_facts_tell_what_is_read_skipped_and_written() -> None:
     facts = cut(job([1_000_000, 2_000_000])).facts()
     assert facts["granules"] == "3 found, 2 to read"
     assert facts["skipped"] == "1 is of another product"
-    assert facts["reads"] == "h_li; at most 3.0 MB"
+    assert facts["reads"] == "h_li; the granules weigh 3.0 MB in all"
     assert facts["writes"].startswith("h_li_count, h_li_mean on latitude ")
+
+
+def test_granules_of_unknown_size_are_said_to_be_so() -> None:
+    facts = cut(job([1_000_000, 0, 0])).facts()
+    assert facts["reads"] == "h_li; the granules weigh 1.0 MB in all, without 2 of unknown size"
 
 
 def test_a_plan_without_granules_has_no_batches() -> None:

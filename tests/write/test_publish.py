@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from hypothesis import given
@@ -137,3 +139,24 @@ def test_what_is_left_of_an_attempt_is_removed_and_nothing_else(tmp_path: Path) 
     publish.discard(hidden(output))
     publish.discard(publish.staging(output, MINE))
     assert list(tmp_path.iterdir()) == [other]
+
+
+def test_of_two_that_reveal_at_once_exactly_one_wins_and_keeps_its_bytes(tmp_path: Path) -> None:
+    for race in range(200):
+        output, start = tmp_path / f"{race}.zarr", Barrier(2)
+
+        def reveal(name: str, output: Path = output, start: Barrier = start) -> str:
+            hidden = publish.staging(output, name * 64)
+            hidden.mkdir()
+            (hidden / "zarr.json").write_text(name)
+            start.wait()
+            try:
+                publish.reveal(hidden, output)
+            except ConflictError:
+                return "lost"
+            return name
+
+        with ThreadPoolExecutor(2) as pool:
+            winner, loser = sorted(pool.map(reveal, "ab"), key=lambda ended: ended == "lost")
+        assert loser == "lost"
+        assert (output / "zarr.json").read_text() == winner
