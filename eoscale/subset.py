@@ -1,13 +1,17 @@
-"""Rows inside a region and a period that pass the quality rule (pure)."""
+"""Rows inside a region and a period that pass the quality rule and the condition (pure)."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eoscale.model.columns import LATITUDE, LONGITUDE, TIME, Array, Columns, Rows
+from eoscale.model.columns import LATITUDE, LONGITUDE, TIME, Array, Columns, Rows, Values
 from eoscale.model.product import Preset
 from eoscale.model.region import Region
+from eoscale.model.where import Where
 
 Span = tuple[np.datetime64, np.datetime64]
 
@@ -61,17 +65,54 @@ def normalised(longitude: Array) -> NDArray[np.float64]:
     return np.where(degrees > 180, degrees - 360, degrees)
 
 
-def passing(preset: Preset, columns: Columns, missing: Columns) -> NDArray[np.bool_]:
-    """Return which rows meet all conditions of a preset; a missing value meets none.
+def passing(preset: Preset | None, values: Mapping[str, Values], size: int) -> NDArray[np.bool_]:
+    """Return which of the rows meet all conditions of a preset; a missing value meets none.
 
     Parameters
     ----------
-    preset : Preset
-    columns, missing : mapping
-        Each variable of the preset: (n,) values, and whether they are missing.
+    preset : Preset or None
+        None lets all rows pass.
+    values : mapping of str to Values
+        Each variable of the preset, (size,).
+    size : int
+        Number of rows.
     """
-    length = len(next(iter(columns.values())))
-    good = np.ones(length, np.bool_)
-    for condition in preset.conditions:
-        good &= condition.passes(columns[condition.variable]) & ~missing[condition.variable]
+    good = np.ones(size, np.bool_)
+    for condition in preset.conditions if preset else ():
+        column = values[condition.variable]
+        good &= condition.passes(column.values) & ~column.missing
     return good
+
+
+class Decided(NamedTuple):
+    """What a condition says of some rows: a row holds, does not, or is undecided."""
+
+    holds: NDArray[np.bool_]
+    """(n,) whether the condition is met; never where it is undecided."""
+    undecided: NDArray[np.bool_]
+    """(n,) whether a variable of the condition is missing."""
+
+
+def decided(where: Where | None, values: Mapping[str, Values], size: int) -> Decided:
+    """Return what a condition says of the rows.
+
+    Parameters
+    ----------
+    where : Where or None
+        None holds for all rows.
+    values : mapping of str to Values
+        Each variable of the condition, (size,).
+    size : int
+        Number of rows.
+
+    Examples
+    --------
+    >>> sigma = Values(np.array([0.5, 9.0, 3e38]), np.array([False, False, True]))
+    >>> decided(Where(text="sigma < 1"), {"sigma": sigma}, 3)
+    Decided(holds=array([ True, False, False]), undecided=array([False, False,  True]))
+    """
+    if where is None:
+        return Decided(np.ones(size, np.bool_), np.zeros(size, np.bool_))
+    undecided = np.logical_or.reduce([values[name].missing for name in where.names])
+    holds = where.holds({name: values[name].values for name in where.names})
+    return Decided(holds & ~undecided, undecided)

@@ -5,7 +5,8 @@ libhdf5 never sees a remote file or a Python file object: the first is slow, the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -78,19 +79,11 @@ def index(granule: Granule, paths: Iterable[str]) -> ChunkIndex:
     """
     url = granule.url
     head = ranges.head(url)
-    cost = Cost(0, 0)
     try:
         if head.size < len(SIGNATURE):
             raise NotHDF5Error(f"{head.size} bytes: expected an HDF5 file")
-        parts = urlsplit(url)
-        if parts.scheme in ("", "file"):
-            path = unquote(parts.path) if parts.scheme else url
-            with h5py.File(path, "r") as file:
-                datasets, absent = _datasets(file, paths, head.size)
-        else:
-            image, cost = ranges.whole(url, head)
-            with h5py.File.in_memory(image) as file:
-                datasets, absent = _datasets(file, paths, head.size)
+        with _opened(url, head) as (file, cost):
+            datasets, absent = _datasets(file, paths, head.size)
     except GranuleError as error:
         raise type(error)(error.message, granule=granule.id, url=url) from error
     except AccessError:
@@ -107,6 +100,29 @@ def index(granule: Granule, paths: Iterable[str]) -> ChunkIndex:
         requests=cost.requests,
         bytes_read=cost.bytes,
     )
+
+
+def siblings(granule: Granule, path: str) -> tuple[str, ...]:
+    """Return the names that lie beside a path in a granule that :func:`index` has read; none if none do."""
+    try:
+        with _opened(granule.url, ranges.head(granule.url)) as (file, _):
+            group = _follow(file, path.rpartition("/")[0])
+            return tuple(group) if isinstance(group, h5py.Group) else ()
+    except _LIBRARY_FAULTS:
+        return ()  # only a suggestion depends on it
+
+
+@contextmanager
+def _opened(url: str, head: Head) -> Iterator[tuple[h5py.File, Cost]]:
+    """Open a local file, or a complete copy of another one in memory, and say what copying took."""
+    parts = urlsplit(url)
+    if parts.scheme in ("", "file"):
+        with h5py.File(unquote(parts.path) if parts.scheme else url, "r") as file:
+            yield file, Cost(0, 0)
+    else:
+        image, cost = ranges.whole(url, head)
+        with h5py.File.in_memory(image) as file:
+            yield file, cost
 
 
 def _diagnosed(error: Exception, granule: str, url: str, head: Head) -> GranuleError:

@@ -15,8 +15,9 @@ from pydantic import TypeAdapter
 
 from eoscale.errors import CatalogError, RecipeError
 from eoscale.model.axis import Axis
-from eoscale.model.columns import LATITUDE, LONGITUDE, TIME
+from eoscale.model.columns import RESERVED
 from eoscale.model.cube import Cube
+from eoscale.model.curve import Curve
 from eoscale.model.digest import Digested
 from eoscale.model.granule import Granule, GranuleList
 from eoscale.model.grid import Grid
@@ -24,6 +25,7 @@ from eoscale.model.period import Period
 from eoscale.model.product import Preset, Product, Rate
 from eoscale.model.recipe import Recipe
 from eoscale.model.region import Region
+from eoscale.model.where import Where
 
 FORMAT = 1
 """Version of the job's JSON form; another one is refused."""
@@ -65,17 +67,19 @@ class Job(Digested):
     granules: GranuleList
 
     def __post_init__(self) -> None:
-        rates = {self.product.rate(name) for name in self.recipe.columns.values()}
+        names = () if self.where is None else self.where.names
+        asked = [*self.recipe.columns.values(), *(self.recipe.columns.get(name, name) for name in names)]
+        rates = {self.product.rate(name) for name in asked}
         if len(rates) > 1:
             names = ", ".join(sorted(rate.name for rate in rates))
             raise RecipeError(f"variables of one recipe share one rate; these are of {names}")
         if not self.rate.longitude:
             raise RecipeError(f"variables of the {self.rate.name} rate are not yet supported")
-        taken = {LONGITUDE, LATITUDE, TIME} & set(self.recipe.columns)
+        taken = sorted(RESERVED & set(self.recipe.columns))
         if taken:
-            raise RecipeError(f"{', '.join(taken)} names a coordinate: give the variable another name")
+            raise RecipeError(f"every table has a column {taken[0]}: give the variable another name")
         self.paths  # noqa: B018  a preset or axis that cannot be is an error now, not in a task
-        self.cube  # noqa: B018
+        self.axes  # noqa: B018
 
     def __repr__(self) -> str:
         return f"<Job {self.digest[:12]}: {len(self.granules)} granules of {self.product.name}>"
@@ -88,8 +92,8 @@ class Job(Digested):
             TypeAdapter(Product).dump_python(self.product, mode="json"),
             self.region,
             self.granules,
-            # times of granules and PROJ's bounds are in no digest above, and decide what the axes span
-            self.cube.axes,
+            # times of granules and PROJ's bounds are in no digest above, and decide what these span
+            self.axes or self.curve,
         )
 
     @cached_property
@@ -119,16 +123,41 @@ class Job(Digested):
         return {name: self.product.path(variable) for name, variable in self.recipe.columns.items()}
 
     @cached_property
-    def paths(self) -> tuple[str, ...]:
-        """Everything that is read of a group: coordinates, quality, variables; each once."""
-        coordinates = [self.rate.longitude, self.rate.latitude, self.rate.time]
-        rule = [] if self.preset is None else [c.variable for c in self.preset.conditions]
-        names = [*coordinates, *rule]
-        return tuple(dict.fromkeys([*map(self.product.path, names), *self.columns.values()]))
+    def where(self) -> Where | None:
+        """The condition on the variables of a row, if the recipe has one."""
+        return None if self.recipe.where is None else Where(text=self.recipe.where)
 
     @cached_property
-    def cube(self) -> Cube:
-        """The shape of the result: time first, the grid last."""
+    def operands(self) -> dict[str, str]:
+        """Name in :attr:`where` to path below the group; the recipe's own columns come first."""
+        names = () if self.where is None else self.where.names
+        return {name: self.columns.get(name) or self.product.path(name) for name in names}
+
+    @cached_property
+    def coordinates(self) -> tuple[str, str, str]:
+        """Paths of longitude, latitude and time below the group."""
+        rate = self.rate
+        return (
+            self.product.path(rate.longitude),
+            self.product.path(rate.latitude),
+            self.product.path(rate.time),
+        )
+
+    @cached_property
+    def rule(self) -> dict[str, str]:
+        """Name in the quality preset to path below the group."""
+        conditions = () if self.preset is None else self.preset.conditions
+        return {condition.variable: self.product.path(condition.variable) for condition in conditions}
+
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        """Everything that is read of a group: coordinates, quality, condition, variables; each once."""
+        read = (*self.coordinates, *self.rule.values(), *self.operands.values(), *self.columns.values())
+        return tuple(dict.fromkeys(read))
+
+    @cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        """What the statistics are grouped by: time first, the grid last; nothing without ``reduce``."""
         axes: list[Axis] = []
         words = self.recipe.reduce.by if self.recipe.reduce else ()
         for axis in words:
@@ -137,7 +166,17 @@ class Job(Digested):
                 axes.insert(0, Period.every(axis.period, start=start, stop=stop))
             elif axis.grid is not None:
                 axes.append(Grid.over(self.region, crs=axis.grid.crs, resolution=axis.grid.resolution))
-        return Cube(axes=tuple(axes))
+        return tuple(axes)
+
+    @cached_property
+    def cube(self) -> Cube:
+        """The shape of the statistics."""
+        return Cube(axes=self.axes)
+
+    @cached_property
+    def curve(self) -> Curve:
+        """The order of the observations, where they are the result themselves."""
+        return Curve.over(self.region)
 
     def span(self) -> tuple[np.datetime64, np.datetime64]:
         """Return the recipe's period; without one, what the granules' times span.
@@ -149,16 +188,25 @@ class Job(Digested):
         """
         if self.recipe.span is not None:
             return self.recipe.span
-        timed = [granule for granule in self.granules if granule.start is not None]
-        if not timed or len(timed) < len(self.granules):
+        if not self.granules or any(granule.start is None for granule in self.granules):
             raise CatalogError("a period axis needs `period`: not every granule states its time")
-        return min(_start(granule) for granule in timed), max(self._end(granule) for granule in timed)
+        spans = [self.interval(granule) for granule in self.granules]
+        return min(start for start, _ in spans), max(stop for _, stop in spans)
 
-    def _end(self, granule: Granule) -> np.datetime64:
+    def interval(self, granule: Granule) -> tuple[np.datetime64, np.datetime64]:
+        """Return the half-open time in which all rows of a granule lie.
+
+        Raises
+        ------
+        CatalogError
+            If the granule states no time.
+        """
+        if granule.start is None:
+            raise CatalogError(f"{granule.id} states no time: give a period")
         if granule.end is not None:
             # the end is the last observation's; a half-open span that holds it goes on a moment longer
-            return granule.end + np.timedelta64(1, "us")
-        return _start(granule) + np.timedelta64(int(self.product.longest * 1e9), "ns")
+            return granule.start, granule.end + np.timedelta64(1, "us")
+        return granule.start, granule.start + np.timedelta64(int(self.product.longest * 1e9), "ns")
 
     def to_json(self) -> str:
         """Return the job as JSON: what the work folder keeps and every process loads once."""
@@ -195,12 +243,6 @@ class Job(Digested):
             region=region and Region(geometry=shapely.from_wkb(region["wkb"]), crs=region["crs"]),
             granules=GranuleList.from_dataframe(_frame(document["granules"])),
         )
-
-
-def _start(granule: Granule) -> np.datetime64:
-    if granule.start is None:
-        raise CatalogError(f"{granule.id} states no time")
-    return granule.start
 
 
 def _table(frame: gpd.GeoDataFrame) -> dict[str, list[Any]]:

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 STATUSES = ("used", "empty", "skipped", "failed")
 """What can become of a granule that was found; one that is skipped has no receipt."""
 
+REFUSALS = ("outside", "quality", "undecided", "where", "off_axis")
+"""Why a row is not wanted, in the order in which it is asked; each row counts under the first that applies."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
     """What became of one granule and its rows: every row that was read is counted once.
 
-    ``read = outside + quality + off_axis + missing[v] + binned[v]`` for each variable v.
+    ``read = outside + quality + undecided + where + off_axis + missing[v] + binned[v]`` for each variable v.
     """
 
     granule: str
@@ -27,13 +30,18 @@ class Receipt:
     """Outside region or period, or without coordinates."""
     quality: int = 0
     """Inside, and refused by the quality preset."""
+    undecided: int = 0
+    """Good, and without a value of a variable in the recipe's ``where``."""
+    where: int = 0
+    """Good, and refused by ``where``."""
     off_axis: int = 0
-    """Good, and on no cell of the axes."""
+    """Wanted, and on no cell of the axes."""
     missing: Mapping[str, int] = field(default_factory=dict)
     """On a cell, and without a value of the variable."""
     binned: Mapping[str, int] = field(default_factory=dict)
-    tiles: tuple[int, ...] = ()
-    """That hold at least one of its cells."""
+    """In a cell; of observations as output, written."""
+    tiles: Mapping[int, int] = field(default_factory=dict)
+    """Tile, or stretch of the curve of observations, to the number of its rows there."""
     attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Units and long name of each variable, as the file says."""
     # what follows is measured, and differs between two runs of one job

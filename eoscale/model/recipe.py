@@ -9,14 +9,13 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 
 from eoscale.errors import RecipeError
 from eoscale.model.product import Product
 from eoscale.model.recipe_faults import explain
 from eoscale.model.recipe_text import change, load
 from eoscale.model.vocabulary import (
-    NOT_YET,
     NotYet,
     Output,
     Reduce,
@@ -25,6 +24,7 @@ from eoscale.model.vocabulary import (
     Words,
     not_record,
 )
+from eoscale.model.where import Where
 
 _LARGEST_RECIPE = 1 << 20
 
@@ -71,9 +71,12 @@ class Recipe(Words):
     """Names of the product or paths in its groups; a mapping gives them new names."""
     quality: str | None = None
     """A preset of the product."""
-    where: NotYet = None
+    where: str | None = None
+    """A condition on the variables of a row; rows that lack a value of one do not meet it."""
     reduce: Reduce | None = None
-    output: Output
+    """Statistics; without it the observations themselves are the result."""
+    output: Output | None = None
+    """Where the result goes, unless a run is told so otherwise."""
     on_error: Annotated[Literal["raise"], BeforeValidator(not_record)] = "raise"
     max_failed: NotYet = None
     allow_empty: bool = False
@@ -109,11 +112,21 @@ class Recipe(Words):
             raise ValueError(f"has two variables of the column name {twice[0]}: rename one, {{name: path}}")
         return value
 
-    @model_validator(mode="after")
-    def _has_all(self) -> Self:
-        if self.reduce is None:
-            raise ValueError(f"`reduce` is absent: writing the observations themselves {NOT_YET}")
-        return self
+    @field_validator("where")
+    @classmethod
+    def _condition(cls, text: str | None) -> str | None:
+        return None if text is None else Where(text=text).text
+
+    @field_validator("output")
+    @classmethod
+    def _fits(cls, output: Output | None, info: ValidationInfo) -> Output | None:
+        if output is not None and "reduce" in info.data:
+            statistics = info.data["reduce"] is not None
+            if statistics and output.kind != "zarr":
+                raise ValueError(f"is {output.kind}: statistics go to zarr, observations have no `reduce`")
+            if not statistics and output.kind == "zarr":
+                raise ValueError("is zarr: without `reduce`, observations go to parquet, csv or json")
+        return output
 
     @classmethod
     def from_file(cls, path: str | PathLike[str], changes: Mapping[str, str] | None = None) -> Recipe:

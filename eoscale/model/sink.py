@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
 
-from eoscale.model.columns import Array
-from eoscale.model.cube import Tile
+Unit = TypeVar("Unit", contravariant=True)
+Block = TypeVar("Block", contravariant=True)
 
 
-class Sink(Protocol):
+class Sink(Protocol[Unit, Block]):
     """Takes finished blocks in any order, any number of times, and shows them all at once.
 
+    A cube is written tile by tile, each a mapping of variables to arrays; a table part by part.
+
     Laws: writing a block again leaves the same bytes; nobody can open the output before ``publish``;
-    ``publish`` refuses while a tile is missing.
+    ``publish`` refuses while a block is missing.
     """
 
     def prepare(self) -> None:
         """Lay the output out afresh, hidden from readers."""
         ...
 
-    def write(self, tile: Tile, blocks: Mapping[str, Array]) -> None:
-        """Write one tile of every variable."""
+    def write(self, unit: Unit, block: Block, /) -> None:
+        """Write one tile of every variable, or one part of a table."""
         ...
 
-    def missing(self) -> tuple[Tile, ...]:
-        """Return the tiles that have not been written."""
+    def missing(self) -> Sequence[Any]:
+        """Return the tiles or parts that have not been written."""
         ...
 
     def publish(self) -> None:

@@ -7,8 +7,9 @@ The vocabulary is frozen: a word that a later version gives a meaning to is know
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +20,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+from eoscale.errors import RecipeError
 
 STATISTICS = ("count", "sum", "mean", "std", "var", "min", "max")
 _LATER_STATISTIC = re.compile(r"median|mode|first|last|valid_fraction|p\d+(\.\d+)?|fraction\(.*\)")
@@ -101,6 +104,24 @@ class By(Words):
         return self
 
 
+def check_statistics(names: Sequence[str]) -> None:
+    """Refuse names that are no statistics, not yet, or twice there.
+
+    Raises
+    ------
+    RecipeError
+    """
+    for name in names:
+        if name in STATISTICS:
+            continue
+        if _LATER_STATISTIC.fullmatch(name):
+            raise RecipeError(f"holds {name}, which {NOT_YET}")
+        near = get_close_matches(name, STATISTICS, n=1) or STATISTICS
+        raise RecipeError(f"holds {name}, which is no statistic; did you mean {', '.join(near)}?")
+    if len(set(names)) < len(names):
+        raise RecipeError("names a statistic twice")
+
+
 class Reduce(Words):
     """Statistics on axes."""
 
@@ -111,15 +132,7 @@ class Reduce(Words):
     @field_validator("statistics")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if name in STATISTICS:
-                continue
-            if _LATER_STATISTIC.fullmatch(name):
-                raise ValueError(f"holds {name}, which {NOT_YET}")
-            near = get_close_matches(name, STATISTICS, n=1) or STATISTICS
-            raise ValueError(f"holds {name}, which is no statistic; did you mean {', '.join(near)}?")
-        if len(set(names)) < len(names):
-            raise ValueError("names a statistic twice")
+        check_statistics(names)
         return names
 
     @field_validator("by")
@@ -137,12 +150,24 @@ class Output(Words):
     """Where the result goes: exactly one of its words."""
 
     zarr: str | None = None
-    parquet: NotYet = None
-    csv: NotYet = None
-    json_: NotYet = Field(default=None, alias="json")
+    """Of statistics."""
+    parquet: str | None = None
+    csv: str | None = None
+    json_: str | None = Field(default=None, alias="json")
+    """Of the observations themselves."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if not self.zarr:
+        if len(self.model_fields_set) != 1 or not self.path:
             raise ValueError("has exactly one of zarr, parquet, csv and json")
         return self
+
+    @property
+    def path(self) -> str:
+        """Where it goes."""
+        return self.zarr or self.parquet or self.csv or self.json_ or ""
+
+    @property
+    def kind(self) -> Literal["zarr", "parquet", "csv", "json"]:
+        """What it is."""
+        return "zarr" if self.zarr else "parquet" if self.parquet else "csv" if self.csv else "json"

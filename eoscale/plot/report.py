@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
+from eoscale.model.receipt import REFUSALS
 from eoscale.plot import totals
 
 MOST_ROWS = 2000
@@ -24,8 +25,8 @@ def html(ledger: pd.DataFrame, facts: Mapping[str, object], picture: bytes | Non
     Parameters
     ----------
     ledger : pandas.DataFrame
-        One row per granule: ``id``, ``status``, ``reason``, ``absent``; rows as ``read``, ``outside``,
-        ``quality``, ``off_axis``, and of each variable ``missing_…`` and ``binned_…``; ``requests``,
+        One row per granule: ``id``, ``status``, ``reason``, ``absent``; rows as ``read``, those refused by
+        each of :data:`REFUSALS`, and of each variable ``missing_…`` and ``binned_…``; ``requests``,
         ``bytes``, ``seconds``.
     facts : mapping of str to object
         What the head states, title to text, in order. ``title`` heads the page, and ``verdict``
@@ -49,6 +50,7 @@ def html(ledger: pd.DataFrame, facts: Mapping[str, object], picture: bytes | Non
         granules=totals.granules(ledger),
         rows=totals.rows(ledger),
         variables=totals.variables(ledger),
+        refusals=REFUSALS,
         cost={name: float(ledger[name].sum()) for name in ("requests", "bytes", "seconds")},
         picture=None if picture is None else b64encode(picture).decode(),
         trouble=_records(trouble),

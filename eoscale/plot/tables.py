@@ -7,6 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from eoscale.model.receipt import REFUSALS
 from eoscale.plot import totals
 
 _STYLES = {"used": "green", "empty": "dim", "skipped": "yellow", "failed": "red"}
@@ -47,11 +48,11 @@ def _granules(found: totals.Granules) -> Table:
 def _rows(found: list[totals.Rows]) -> Table:
     table = Table(title="\nRows", title_justify="left", box=None, pad_edge=False)
     table.add_column("variable")
-    for name in ("read", "outside", "quality", "off-axis", "missing", "binned"):
-        table.add_column(name, justify="right")
+    for name in ("read", *REFUSALS, "missing", "binned"):
+        table.add_column(name.replace("_", "-"), justify="right")
     table.add_column("")
     for one in found:
-        numbers = (one.read, one.outside, one.quality, one.off_axis, one.missing, one.binned)
+        numbers = (one.read, *one.became.values())
         verdict = "" if one.reconciled else "does not add up"
         table.add_row(Text(one.variable), *(f"{number:,}" for number in numbers), Text(verdict, style="red"))
     return table

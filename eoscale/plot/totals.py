@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from eoscale.model.receipt import STATUSES
+from eoscale.model.receipt import REFUSALS, STATUSES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,16 +16,13 @@ class Rows:
 
     variable: str
     read: int
-    outside: int
-    quality: int
-    off_axis: int
-    missing: int
-    binned: int
+    became: dict[str, int]
+    """Rows by the reason for which they are not wanted, then those missing and binned."""
 
     @property
     def reconciled(self) -> bool:
         """Whether every row that was read is accounted for."""
-        return self.read == self.outside + self.quality + self.off_axis + self.missing + self.binned
+        return self.read == sum(self.became.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +58,12 @@ def granules(ledger: pd.DataFrame) -> Granules:
 
 def rows(ledger: pd.DataFrame) -> list[Rows]:
     """Return the totals of each variable's rows."""
-    total = {name: int(ledger[name].sum()) for name in ("read", "outside", "quality", "off_axis")}
+    refused = {reason: int(ledger[reason].sum()) for reason in REFUSALS}
     return [
         Rows(
             variable=variable,
-            missing=int(ledger[f"missing_{variable}"].sum()),
-            binned=int(ledger[f"binned_{variable}"].sum()),
-            **total,
+            read=int(ledger["read"].sum()),
+            became=refused | {end: int(ledger[f"{end}_{variable}"].sum()) for end in ("missing", "binned")},
         )
         for variable in variables(ledger)
     ]

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+import pandas as pd
 import xarray as xr
 from distributed import Client
 
 from eoscale.errors import RecipeError, scrub
 from eoscale.model.granule import GranuleList
 from eoscale.model.recipe import Recipe
+from eoscale.model.vocabulary import Output
 from eoscale.run import ledger as ledgers
 from eoscale.run.bind import bind
 from eoscale.run.cluster import connected
@@ -34,8 +36,8 @@ class Result:
     fresh: bool
     """False where the same job had been published before, so that nothing was done."""
 
-    def open(self) -> xr.Dataset:
-        """Return the store as a dataset, read lazily."""
+    def open(self) -> xr.Dataset | pd.DataFrame:
+        """Return the store as a dataset, read lazily; a table as a (Geo)DataFrame."""
         return open_published(self.output)
 
 
@@ -112,27 +114,52 @@ def run(
     """
     planned = recipe if isinstance(recipe, Plan) else prepare(recipe, granules=granules)
     job = planned.job
-    target = _target(output or str(job.recipe.output.zarr))
-    if not publish.check_free(target, job.digest):
-        return Result(output=target, ledger=Ledger.load(ledgers.beside(target)), fresh=False)
-    folder = Path(work).absolute() if work else target.with_suffix(".work")
+    result = target(job.recipe, output)
+    path = Path(result.path)
+    beside = ledgers.beside(path)
+    known = Ledger.load(beside).job if beside.is_file() else ""
+    if not publish.check_free(path, job.digest, known=known):
+        return Result(output=path, ledger=Ledger.load(beside), fresh=False)
+    folder = Path(work).absolute() if work else path.with_suffix(".work")
     shared = Work(folder=str(folder), digest=job.digest)
     with ExitStack() as stack:
         client = stack.enter_context(connected(cluster, workers=workers))
         seen = watcher or stack.enter_context(Bars())
-        ledger = execute(planned, target, client, work=shared, watcher=seen)
+        ledger = execute(planned, result, client, work=shared, watcher=seen)
     if work is None:
         # a folder that was named may serve another run of the same job
         shared.remove()
-    return Result(output=target, ledger=ledger, fresh=True)
+    return Result(output=path, ledger=ledger, fresh=True)
 
 
-def _target(output: str | PathLike[str]) -> Path:
-    if "://" in str(output):
-        raise RecipeError(
-            f"output {scrub(str(output))}: only paths of this machine's disks, other stores not yet"
-        )
-    return Path(output).absolute()
+def target(recipe: Recipe, output: str | PathLike[str] | None = None) -> Output:
+    """Return where the result of a recipe goes, as an absolute path, and in which form.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    output : path, optional
+        Instead of the recipe's own. Observations take the form that the ending of the path names, else
+        the recipe's.
+
+    Raises
+    ------
+    RecipeError
+        If nobody says where, or the place is no path of this machine's disks.
+    """
+    stated = recipe.output
+    path = str(output) if output is not None else stated.path if stated else ""
+    if not path:
+        raise RecipeError("`output` is missing: say where the result goes, e.g. {zarr: out.zarr}")
+    if "://" in path:
+        raise RecipeError(f"output {scrub(path)}: only paths of this machine's disks, other stores not yet")
+    kind = "zarr" if recipe.reduce else stated.kind if stated else None
+    ending = Path(path).suffix.lstrip(".")
+    if kind != "zarr" and output is not None and ending in ("parquet", "csv", "json"):
+        kind = ending
+    if kind is None:
+        raise RecipeError(f"output {path}: observations go to a .parquet, .csv or .json file")
+    return Output(**{kind: str(Path(path).absolute())})
 
 
-__all__ = ["Ledger", "Plan", "Result", "prepare", "run"]
+__all__ = ["Ledger", "Plan", "Result", "prepare", "run", "target"]

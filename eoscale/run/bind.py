@@ -66,7 +66,7 @@ def _granules(recipe: Recipe, given: GranuleList | str | None, query: Query) -> 
         case None:
             raise RecipeError("searching a catalogue is not yet supported: give `granules` or --granules")
         case Synthetic(synthetic=number, seed=seed):
-            folder = Path(recipe.output.zarr or "eoscale").with_suffix(".granules")
+            folder = Path(recipe.output.path if recipe.output else "eoscale").with_suffix(".granules")
             paths = synthetic.make(
                 query.product, number, folder=folder, seed=seed, region=query.region, period=query.period
             )

@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from distributed import Client
 
-from eoscale import steps
 from eoscale.errors import IncompleteRunError, RunError
 from eoscale.model.job import Job
 from eoscale.model.receipt import Receipt
+from eoscale.model.sink import Sink
+from eoscale.model.vocabulary import Output
 from eoscale.run import ledger as ledgers
 from eoscale.run.futures import windowed
 from eoscale.run.ledger import Ledger
 from eoscale.run.plan import Plan
 from eoscale.run.progress import Watcher
+from eoscale.steps import statistics, table
 from eoscale.write.work import Batch, Work
 
-_READING, _WRITING = "granules read", "tiles written"
+_READING = "granules read"
 
 
-def execute(plan: Plan, output: Path, client: Client, *, work: Work, watcher: Watcher) -> Ledger:
+@dataclass(frozen=True)
+class _Line:
+    """The functions along which a job travels: statistics go one way, observations another."""
+
+    read: Callable[[Work, Batch], tuple[Receipt, ...]]
+    units: Callable[[Job, Sequence[Receipt]], Sequence[Any]]
+    """What is written apart: tiles, or parts of a table."""
+    writer: Callable[[Work, Output, Sequence[Receipt]], Callable[[Any], dict[str, int]]]
+    sink: Callable[[Job, Output, Sequence[Receipt]], Sink[Any, Any]]
+    written: str
+
+
+_STATISTICS = _Line(
+    statistics.read_batch, statistics.tiles, statistics.writer, statistics.sink, "tiles written"
+)
+_TABLE = _Line(table.read_batch, table.parts, table.writer, table.sink, "parts written")
+
+
+def execute(plan: Plan, output: Output, client: Client, *, work: Work, watcher: Watcher) -> Ledger:
     """Run the tasks of a plan, publish the result, and return the ledger.
 
     The ledger is written beside the output whatever happens after the granules have been read.
@@ -30,8 +53,8 @@ def execute(plan: Plan, output: Path, client: Client, *, work: Work, watcher: Wa
     Parameters
     ----------
     plan : Plan
-    output : Path
-        Of the store.
+    output : Output
+        An absolute path.
     client : distributed.Client
     work : Work
         On a disk that client and workers share.
@@ -48,43 +71,45 @@ def execute(plan: Plan, output: Path, client: Client, *, work: Work, watcher: Wa
     """
     began = perf_counter()
     job = plan.job
+    line = _TABLE if job.recipe.reduce is None else _STATISTICS
+    beside = ledgers.beside(Path(output.path))
     work.save_job(job)
-    receipts = _reduce(plan, client, work, watcher)
+    receipts = _read(line, plan, client, work, watcher)
     work.save_tiles(receipts)
     everything = [receipt for batch in sorted(receipts) for receipt in receipts[batch]]
     ledger = Ledger.of(job, everything, plan.facts())
-    ledger.save(ledgers.beside(output))
+    ledger.save(beside)
     _allow(ledger, job)
-    sink = steps.sink(job, str(output), everything)
+    sink = line.sink(job, output, everything)
     sink.prepare()
-    counts = _write(job, client, work, output, watcher)
+    counts = dict.fromkeys(job.columns, 0)
+    units = line.units(job, everything)
+    watcher.begin(line.written, len(units))
+    for _, result in windowed(client, line.writer(work, output, everything), units):
+        counts = {name: counts[name] + result[name] for name in counts}
+        watcher.advance(line.written, 1)
     for name in job.columns:
         if counts[name] != ledger.binned(name):
-            raise RunError(f"{name}: {ledger.binned(name)} rows were binned, the cube counts {counts[name]}")
+            raise RunError(
+                f"{name}: {ledger.binned(name)} rows were binned, {counts[name]} are in the result"
+            )
     sink.publish()
     elapsed = f"{perf_counter() - began:.1f} s on {len(client.nthreads())} workers"
-    ledger = Ledger(frame=ledger.frame, facts={**ledger.facts, "took": elapsed, "published": str(output)})
-    ledger.save(ledgers.beside(output))
+    facts = {**ledger.facts, "took": elapsed, "published": output.path}
+    ledger = Ledger(frame=ledger.frame, facts=facts, job=job.digest)
+    ledger.save(beside)
     return ledger
 
 
-def _reduce(plan: Plan, client: Client, work: Work, watcher: Watcher) -> dict[Batch, tuple[Receipt, ...]]:
+def _read(
+    line: _Line, plan: Plan, client: Client, work: Work, watcher: Watcher
+) -> dict[Batch, tuple[Receipt, ...]]:
     watcher.begin(_READING, len(plan.job.granules))
     receipts = {}
-    for batch, result in windowed(client, partial(steps.reduce_batch, work), plan.batches):
+    for batch, result in windowed(client, partial(line.read, work), plan.batches):
         receipts[batch] = result
         watcher.advance(_READING, len(result))
     return receipts
-
-
-def _write(job: Job, client: Client, work: Work, output: Path, watcher: Watcher) -> dict[str, int]:
-    watcher.begin(_WRITING, job.cube.tiles)
-    counts = dict.fromkeys(job.columns, 0)
-    write = partial(steps.write_tile, work, str(output))
-    for _, result in windowed(client, write, range(job.cube.tiles)):
-        counts = {name: counts[name] + result[name] for name in counts}
-        watcher.advance(_WRITING, 1)
-    return counts
 
 
 def _allow(ledger: Ledger, job: Job) -> None:
@@ -97,5 +122,5 @@ def _allow(ledger: Ledger, job: Job) -> None:
     if not job.recipe.allow_empty and not any(ledger.binned(name) for name in job.columns):
         raise IncompleteRunError(
             f"no row was binned ({ledger.sentence()}), so nothing was published: "
-            "look at region, period and quality, or set allow_empty"
+            "look at region, period, quality and where, or set allow_empty"
         )

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from eoscale.errors import IncompleteRunError, RunError
 from eoscale.model.job import Job
-from eoscale.model.receipt import STATUSES, Receipt
+from eoscale.model.receipt import REFUSALS, STATUSES, Receipt
 
 _FACTS = b"eoscale"
-_COUNTS = ("read", "outside", "quality", "off_axis")
+_COUNTS = ("read", *REFUSALS)
 _MEASURED = ("requests", "bytes", "seconds", "finished", "process")
 
 
@@ -26,14 +26,16 @@ class Ledger:
     """What became of every granule that was found and every row that was read.
 
     ``found = used + empty + skipped + failed``, and for each variable
-    ``read = outside + quality + off_axis + missing + binned``.
+    ``read = outside + quality + undecided + where + off_axis + missing + binned``.
     """
 
     frame: pd.DataFrame
-    """Columns id, status, reason, absent, read, outside, quality, off_axis, missing_<v> and binned_<v> for
-    each variable; measured: requests, bytes, seconds, finished (since 1970), process."""
+    """Columns id, status, reason, absent, read, outside, quality, undecided, where, off_axis, and missing_<v>
+    and binned_<v> for each variable; measured: requests, bytes, seconds, finished (since 1970), process."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What the run was, for a person."""
+    job: str = ""
+    """Digest of the job that has been published; empty before that."""
 
     @classmethod
     def of(cls, job: Job, receipts: Iterable[Receipt], facts: Mapping[str, str]) -> Ledger:
@@ -59,7 +61,7 @@ class Ledger:
         if len(frame) != job.granules.found or not frame["status"].isin(STATUSES).all():
             raise RunError(f"the ledger has {len(frame)} granules, {job.granules.found} were found")
         for name in job.columns:
-            parts = frame[["outside", "quality", "off_axis", f"missing_{name}", f"binned_{name}"]]
+            parts = frame[[*REFUSALS, f"missing_{name}", f"binned_{name}"]]
             lost = frame["read"] - parts.sum(axis=1)
             if lost.any():
                 worst = frame["id"].iloc[int(lost.abs().argmax())]
@@ -88,7 +90,8 @@ class Ledger:
     def save(self, path: Path) -> None:
         """Write the ledger as Parquet."""
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
-        metadata = {**(table.schema.metadata or {}), _FACTS: json.dumps(dict(self.facts)).encode()}
+        told = json.dumps({"facts": dict(self.facts), "job": self.job})
+        metadata = {**(table.schema.metadata or {}), _FACTS: told.encode()}
         path.parent.mkdir(parents=True, exist_ok=True)
         hidden = path.with_name(f".{path.name}")
         pq.write_table(table.replace_schema_metadata(metadata), hidden)
@@ -106,9 +109,8 @@ class Ledger:
         if not path.is_file():
             raise IncompleteRunError(f"there is no ledger {path}: run the recipe first")
         table = pq.read_table(path)
-        return cls(
-            frame=table.to_pandas(), facts=json.loads((table.schema.metadata or {}).get(_FACTS, b"{}"))
-        )
+        told = json.loads((table.schema.metadata or {}).get(_FACTS, b"{}"))
+        return cls(frame=table.to_pandas(), facts=told.get("facts", {}), job=told.get("job", ""))
 
 
 def beside(output: Path) -> Path:

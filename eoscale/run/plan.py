@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from eoscale.model.columns import BEAM, GRANULE, LATITUDE, LONGITUDE, TIME
 from eoscale.model.granule import GranuleList
 from eoscale.model.job import Job
+from eoscale.steps import batches
+from eoscale.steps.batches import GRANULES_PER_BATCH
 from eoscale.write.work import Batch
-
-GRANULES_PER_BATCH = 8
-"""A task costs the scheduler about as much as reading a small granule: share it among some."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,22 +34,34 @@ class Plan:
 
     def facts(self) -> dict[str, str]:
         """Return the plan as lines for a person."""
-        job, cube = self.job, self.job.cube
-        shape = ", ".join(f"{dim} {size:,}" for dim, size in zip(cube.dims, cube.shape, strict=True))
+        job = self.job
         skipped = "; ".join(f"{number} {reason}" for reason, number in self.skipped.items())
         quality = f"{job.recipe.quality} ({job.preset.source})" if job.preset else "all rows"
+        kind = "Observations" if job.recipe.reduce is None else "Statistics"
         return {
-            "title": job.recipe.title or f"Statistics of {job.product.name}",
+            "title": job.recipe.title or f"{kind} of {job.product.name}",
             "product": job.product.title,
             "granules": f"{job.granules.found:,} found, {len(job.granules):,} to read",
             **({"skipped": skipped} if skipped else {}),
             "reads": f"{', '.join(job.columns)}; {_weight(job.granules)}",
             "region": repr(job.region) if job.region else "everywhere",
             "quality": quality,
-            "tasks": f"{len(self.batches):,} batches of granules, {cube.tiles:,} tiles",
+            **({"where": str(job.where)} if job.where else {}),
+            **self._result(),
+            "job": job.digest[:16],
+        }
+
+    def _result(self) -> dict[str, str]:
+        read = f"{len(self.batches):,} batches of granules"
+        if self.job.recipe.reduce is None:
+            columns = ", ".join([GRANULE, BEAM, TIME, LONGITUDE, LATITUDE, *self.job.columns])
+            return {"tasks": f"{read}, then parts of the table", "writes": f"a row an observation: {columns}"}
+        cube = self.job.cube
+        shape = ", ".join(f"{dim} {size:,}" for dim, size in zip(cube.dims, cube.shape, strict=True))
+        return {
+            "tasks": f"{read}, {cube.tiles:,} tiles",
             "writes": f"{', '.join(self.variables)} on {shape}",
             "chunks": " x ".join(str(size) for size in cube.tile_shape),
-            "job": job.digest[:16],
         }
 
 
@@ -69,14 +81,4 @@ def cut(job: Job, *, granules_per_batch: int = GRANULES_PER_BATCH) -> Plan:
     granules_per_batch : int
         At most so many, and at most the recipe's ``batch_bytes`` together, but always one.
     """
-    batches: list[Batch] = []
-    start = nbytes = 0
-    for position, granule in enumerate(job.granules):
-        full = position - start >= granules_per_batch or nbytes + granule.size > job.recipe.batch_bytes
-        if position > start and full:
-            batches.append((start, position))
-            start, nbytes = position, 0
-        nbytes += granule.size
-    if len(job.granules) > start:
-        batches.append((start, len(job.granules)))
-    return Plan(job=job, batches=tuple(batches))
+    return Plan(job=job, batches=batches.cut(job, granules_per_batch=granules_per_batch))

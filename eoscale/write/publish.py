@@ -7,8 +7,13 @@ import os
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from eoscale.errors import ConflictError
 
+FACTS = b"eoscale"
+"""Key of what eoscale says of a Parquet file in the metadata of its schema."""
 DIGEST = "eoscale_job"
 """Attribute of a published store: the digest of the job that made it."""
 
@@ -21,6 +26,9 @@ def staging(output: Path, digest: str) -> Path:
 def published(output: Path) -> str | None:
     """Return the digest of the job that published an output; empty for a foreign one, None for nothing.
 
+    Zarr stores and Parquet files say it themselves. CSV and JSON have no place for it: whoever wrote the
+    ledger beside them knows.
+
     Examples
     --------
     >>> published(Path("nowhere.zarr")) is None
@@ -28,6 +36,8 @@ def published(output: Path) -> str | None:
     """
     if not os.path.lexists(output):
         return None
+    if output.is_file():
+        return _of_parquet(output)
     for name, attributes in (("zarr.json", "attributes"), (".zattrs", None)):
         document = output / name
         if document.is_file():
@@ -39,8 +49,24 @@ def published(output: Path) -> str | None:
     return ""
 
 
-def check_free(output: Path, digest: str) -> bool:
+def _of_parquet(output: Path) -> str:
+    try:
+        metadata = pq.read_schema(output).metadata or {}
+        return str(json.loads(metadata[FACTS])[DIGEST])
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError):
+        return ""
+
+
+def check_free(output: Path, digest: str, *, known: str = "") -> bool:
     """Return whether the output still has to be made; False where this very job has published it.
+
+    Parameters
+    ----------
+    output : Path
+    digest : str
+        Of the job.
+    known : str, optional
+        Digest of the job that made the output, where the output itself cannot say.
 
     Raises
     ------
@@ -48,6 +74,8 @@ def check_free(output: Path, digest: str) -> bool:
         If something else is there: a published store is immutable.
     """
     found = published(output)
+    if found == "":
+        found = known
     if found is None:
         return True
     if found == digest:
@@ -57,7 +85,7 @@ def check_free(output: Path, digest: str) -> bool:
 
 
 def reveal(hidden: Path, output: Path) -> None:
-    """Let readers see an output: rename the hidden sibling to its name.
+    """Let readers see an output: give the hidden sibling its name.
 
     Raises
     ------
@@ -68,7 +96,12 @@ def reveal(hidden: Path, output: Path) -> None:
     if os.path.lexists(output):
         raise conflict
     try:
-        hidden.rename(output)
+        if hidden.is_dir():
+            hidden.rename(output)
+        else:
+            # a rename would replace a file that came into being since
+            output.hardlink_to(hidden)
+            hidden.unlink()
     except OSError as error:
         # between the look and the rename somebody else may have been faster
         if os.path.lexists(output):

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,8 +36,15 @@ class Work:
     digest: str
 
     def job(self) -> Job:
-        """Return the job; read once a process."""
-        return _load_job(self.folder, self.digest)
+        """Return the job; read once a process.
+
+        Raises
+        ------
+        RunError
+            If it is not there, or other libraries than the client's make another job of it.
+        """
+        with _loading:  # threads that begin together wait for the first, rather than all do its work
+            return _load_job(self.folder, self.digest)
 
     def remove(self) -> None:
         """Remove everything of this job, and the folder if nothing else is in it."""
@@ -72,10 +80,18 @@ class Work:
         return Path(self.folder) / self.digest[:16] / name
 
 
+_loading = threading.Lock()
+
+
 @lru_cache(maxsize=4)
 def _load_job(folder: str, digest: str) -> Job:
     path = Work(folder=folder, digest=digest)._path("job.json")  # noqa: SLF001  the cache of its own class
-    job = Job.from_json(path.read_text(encoding="utf-8"))
+    try:
+        job = Job.from_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(
+            f"{path} is not there: set EOSCALE_WORK to a folder that client and workers share"
+        ) from error
     if job.digest != digest:
         raise RunError(
             f"{path} is job {job.digest[:16]} here: client and workers run different versions of eoscale"

@@ -190,8 +190,8 @@ def test_the_quality_preset_is_that_of_the_product() -> None:
             {"product": ATL08, "variables": ["signal_photons/ph_h"]},
             "variables of the photon rate are not yet supported",
         ),
-        ({"variables": {"time": "h_li"}}, "time names a coordinate: give the variable another name"),
-        ({"variables": ["latitude"]}, "latitude names a coordinate"),
+        ({"variables": {"time": "h_li"}}, "every table has a column time: give the variable another name"),
+        ({"variables": ["latitude"]}, "every table has a column latitude"),
         ({"reduce": {**_MONTHS, "by": [{"period": "monthly"}]}}, "'monthly' is no pandas frequency"),
         (
             {"reduce": {**_MAP, "by": [{"grid": {"crs": "EPSG:1", "resolution": 1}}]}},

@@ -207,7 +207,6 @@ def test_what_is_no_period_is_refused_with_its_line(period: str, reason: str) ->
 
 
 _LATER = [
-    ("where: h_li_sigma < 1", 11, "where"),
     *(
         (f"search: {{{word}: 1}}", 11, f"search.{word}")
         for word in (
@@ -237,12 +236,25 @@ def test_a_word_of_a_later_version_says_not_yet_and_its_line(line: str, number: 
 
 
 @pytest.mark.parametrize("output", ["parquet", "csv", "json"])
-def test_observations_are_not_yet_written(output: str) -> None:
-    _refused(_replaced(10, f"output: {{{output}: out}}"), f"^line 10: `output.{output}` is not yet supported")
+def test_observations_are_what_a_recipe_without_reduce_writes(output: str) -> None:
+    lines = _TEXT.splitlines()
+    observations = "\n".join(lines[:4] + lines[9:])
+    recipe = Recipe.from_yaml(observations.replace("output: {zarr:", f"output: {{{output}:"))
+    assert recipe.reduce is None
+    assert recipe.output is not None
+    assert recipe.output.kind == output
+    assert Recipe(**recipe.words()) == recipe
+    _refused(observations, "^line 5: `output` is zarr: without `reduce`, observations go to parquet")
     _refused(
-        _replaced(10, f"output: {{zarr: a, {output}: b}}"),
-        f"^line 10: `output.{output}` is not yet supported",
+        _replaced(10, f"output: {{{output}: out}}"), f"^line 10: `output` is {output}: statistics go to zarr"
     )
+    _refused(_replaced(10, f"output: {{zarr: a, {output}: b}}"), "^line 10: `output` has exactly one of")
+
+
+def test_a_condition_is_read_at_once_and_its_fault_names_the_line() -> None:
+    assert Recipe.from_yaml(_with("where: h_li_sigma < 1")).where == "h_li_sigma < 1"
+    _refused(_with("where: open('x') < 1"), "^line 11: `where` the condition calls a function, open")
+    _refused(_with("where: 3"), "^line 11: `where` is 3: expected text")
 
 
 @pytest.mark.parametrize(
@@ -269,14 +281,6 @@ def test_means_of_cells_are_not_yet_there() -> None:
     _refused(
         _replaced(9, "  statistics: [mean]\n  mean_of: cells"),
         "^line 10: `reduce.mean_of` is not yet supported",
-    )
-
-
-def test_a_recipe_without_reduce_is_not_yet_run() -> None:
-    lines = _TEXT.splitlines()
-    _refused(
-        "\n".join(lines[:4] + lines[9:]),
-        "^`reduce` is absent: writing the observations .* is not yet supported",
     )
 
 
@@ -310,7 +314,7 @@ def test_a_misspelt_word_names_its_line_and_the_nearest_word(text: str, reason: 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("title: x", "`product` is missing.*`variables` is missing.*`output` is missing"),
+        ("title: x", "`product` is missing.*`variables` is missing"),
         (_replaced(1, "title: 5"), "^line 1: `title` is 5: expected text$"),
         (_replaced(2, "product: 6"), "^line 2: `product` is 6: expected text or a mapping of words$"),
         (_INLINE.replace("  longest: 60\n", ""), "^line 1: `product.longest` is missing$"),

@@ -148,6 +148,8 @@ def ledger_of(granules: int) -> pd.DataFrame:
             "read": read,
             "outside": read - binned - np.where(status == "used", 100, 0),
             "quality": np.where(status == "used", 60, 0),
+            "undecided": 0,
+            "where": 0,
             "off_axis": 0,
             "missing_h_li": np.where(status == "used", 40, 0),
             "binned_h_li": binned,

@@ -6,6 +6,7 @@ from io import StringIO
 import pandas as pd
 from rich.console import Console
 
+from eoscale.model.receipt import REFUSALS
 from eoscale.plot import tables
 
 LedgerOf = Callable[[int], pd.DataFrame]
@@ -28,7 +29,7 @@ def test_granules_are_summed_by_status_and_reason(ledger_of: LedgerOf) -> None:
 
 def test_rows_are_summed_for_each_variable(ledger_of: LedgerOf) -> None:
     ledger = ledger_of(60)
-    total = ledger[["read", "outside", "quality", "off_axis", "missing_h_li", "binned_h_li"]].sum()
+    total = ledger[["read", *REFUSALS, "missing_h_li", "binned_h_li"]].sum()
     assert ["h_li", *(f"{n:,}" for n in total)] in [line.split() for line in printed(ledger).splitlines()]
 
 

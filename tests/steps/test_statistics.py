@@ -5,22 +5,22 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import h5py
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eoscale import steps, synthetic
+from eoscale import synthetic
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
-from eoscale.errors import CorruptGranuleError, MissingVariableError, RecipeError
 from eoscale.model.columns import Array
 from eoscale.model.job import Job
 from eoscale.model.recipe import Recipe
 from eoscale.model.reduction import Partial
 from eoscale.model.region import Region
-from eoscale.products import ATL06, ATL08
+from eoscale.products import ATL06
+from eoscale.steps.observe import Observations, observe
+from eoscale.steps.statistics import Reduced, Summary, fold
 from eoscale.write import partials
 from eoscale.write.partials import Part
 
@@ -32,7 +32,7 @@ class Case:
     """A job on miniature granules, and what each of them holds."""
 
     job: Job
-    seen: tuple[steps.Observations, ...]
+    seen: tuple[Observations, ...]
 
 
 @cache
@@ -54,7 +54,13 @@ def case() -> Case:
         granules = Listing([str(path) for path in paths]).search(Query(product=ATL06))
         region = Region.from_bbox(-55, 62, -25, 82)
         job = Job(recipe=recipe, product=ATL06, region=region, granules=granules)
-        return Case(job, tuple(steps.observe(job, granule) for granule in granules))
+        return Case(job, tuple(observe(job, granule) for granule in granules))
+
+
+def reduced(job: Job, seen: Observations) -> Reduced:
+    return Summary.of(job).reduce(
+        seen.coordinates, {name: seen.values(path) for name, path in job.columns.items()}
+    )
 
 
 def cut_into(tile_shape: tuple[int, ...]) -> Job:
@@ -70,8 +76,8 @@ def cube(job: Job, batches: list[list[int]], folder: Path) -> dict[str, Array]:
     for number, batch in enumerate(batches):
         parts: dict[Part, Partial] = {}
         for position in batch:
-            found, _ = steps.reduce_rows(job, case().seen[position])
-            parts |= {part._replace(granule=position): partial for part, partial in found.items()}
+            found = reduced(job, case().seen[position]).partials
+            parts |= {Part(position, *place): partial for place, partial in found.items()}
         files.append(folder / f"{number}.arrow")
         partials.save(files[-1], parts)
     result: dict[str, Array] = {}
@@ -79,8 +85,7 @@ def cube(job: Job, batches: list[list[int]], folder: Path) -> dict[str, Array]:
         gathered: dict[Part, Partial] = {}
         for file in files:
             gathered |= partials.load(file, tile)
-        blocks, _ = steps.fold_tile(job, tile, gathered)
-        for name, block in blocks.items():
+        for name, block in Summary.of(job).blocks(tile, fold(job, gathered)).items():
             whole = result.setdefault(name, np.empty(job.cube.shape, block.dtype))
             whole[job.cube.block(tile)] = block
     return result
@@ -108,10 +113,10 @@ def test_batches_and_tiles_never_change_a_bit(data: st.DataObject) -> None:
 
 def test_the_result_equals_numpy_on_all_rows_at_once() -> None:
     job = case().job
-    columns = {
-        name: np.concatenate([seen.columns[name] for seen in case().seen]) for name in case().seen[0].columns
-    }
-    missing = np.concatenate([seen.missing["h_li"] for seen in case().seen])
+    names = case().seen[0].coordinates
+    columns = {name: np.concatenate([seen.coordinates[name] for seen in case().seen]) for name in names}
+    columns["h_li"] = np.concatenate([seen.values(job.columns["h_li"]).values for seen in case().seen])
+    missing = np.concatenate([seen.values(job.columns["h_li"]).missing for seen in case().seen])
     located = job.cube.locate(columns)
     heights = np.asarray(columns["h_li"][located.rows], np.float64)[~missing[located.rows]]
     keys = located.bins[~missing[located.rows]]
@@ -127,60 +132,11 @@ def test_the_result_equals_numpy_on_all_rows_at_once() -> None:
 
 def test_every_row_that_was_read_is_counted_once() -> None:
     for seen in case().seen:
-        _, receipt = steps.reduce_rows(case().job, seen)
-        assert receipt.read > 0
+        found = reduced(case().job, seen)
+        assert seen.receipt.read > 0
         for name in case().job.columns:
-            parts = receipt.outside + receipt.quality + receipt.off_axis
-            assert receipt.read == parts + receipt.missing[name] + receipt.binned[name]
+            refused = seen.receipt.outside + seen.receipt.quality + found.off_axis
+            assert seen.receipt.read == refused + found.missing[name] + found.binned[name]
+        assert sum(found.tiles.values()) + found.off_axis == seen.size
     assert any(seen.receipt.outside for seen in case().seen)
     assert any(seen.receipt.quality for seen in case().seen)
-
-
-def test_a_variable_that_no_beam_holds_is_named(tmp_path: Path) -> None:
-    words = {**case().job.recipe.words(), "variables": ["land_ice_segments/no_such_thing"]}
-    paths = synthetic.make(ATL06, 1, folder=tmp_path)
-    granules = Listing([str(paths[0])]).search(Query(product=ATL06))
-    job = Job(recipe=Recipe(**words), product=ATL06, region=case().job.region, granules=granules)
-    with pytest.raises(MissingVariableError, match="no_such_thing") as caught:
-        steps.observe(job, granules[0])
-    assert caught.value.granule == granules[0].id
-
-
-def test_columns_of_different_lengths_are_corrupt(tmp_path: Path) -> None:
-    (path,) = synthetic.make(ATL06, 1, folder=tmp_path)
-    granules = Listing([str(path)]).search(Query(product=ATL06))
-    with h5py.File(path, "r+") as file:
-        beam = next(group for group in ATL06.groups if group in file)
-        heights = file[f"{beam}/land_ice_segments/h_li"]
-        heights.resize((heights.shape[0] - 1,))
-    job = Job(recipe=case().job.recipe, product=ATL06, region=case().job.region, granules=granules)
-    with pytest.raises(CorruptGranuleError, match=f"{beam} has columns of different lengths"):
-        steps.observe(job, granules[0])
-
-
-def test_a_beam_without_the_variable_is_absent(tmp_path: Path) -> None:
-    (path,) = synthetic.make(ATL06, 1, folder=tmp_path)
-    granules = Listing([str(path)]).search(Query(product=ATL06))
-    job = Job(recipe=case().job.recipe, product=ATL06, region=case().job.region, granules=granules)
-    before = steps.observe(job, granules[0]).receipt
-    with h5py.File(path, "r+") as file:
-        beam = next(group for group in ATL06.groups if group in file)
-        rows = file[f"{beam}/land_ice_segments/h_li"].shape[0]
-        del file[f"{beam}/land_ice_segments/h_li"]
-    after = steps.observe(job, granules[0]).receipt
-    assert set(after.absent) == {*before.absent, beam}
-    assert after.read == before.read - rows
-
-
-def test_a_variable_of_several_numbers_a_row_is_refused(tmp_path: Path) -> None:
-    recipe = Recipe(
-        product="ATL08",
-        variables=("land_segments/canopy/canopy_h_metrics",),
-        reduce={"by": [{"grid": {"crs": "EPSG:4326", "resolution": 1}}], "statistics": ["mean"]},
-        output={"zarr": "out.zarr"},
-    )
-    paths = synthetic.make(ATL08, 1, folder=tmp_path)
-    granules = Listing([str(paths[0])]).search(Query(product=ATL08))
-    job = Job(recipe=recipe, product=ATL08, region=None, granules=granules)
-    with pytest.raises(RecipeError, match="one number a row"):
-        steps.observe(job, granules[0])

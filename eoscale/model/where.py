@@ -1,0 +1,272 @@
+"""Where: a condition on the variables of a row, parsed into a small tree and never run as code."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eoscale.errors import RecipeError
+from eoscale.model.columns import Array, Columns
+from eoscale.model.digest import Digested
+
+_LONGEST = 2000
+"""Characters; a longer text is no condition that a person wrote."""
+_QUOTED = re.compile(r"`([^`]*)`")
+_PLACE = "path_in_quotes_{}"
+"""Stands for the n-th path in backquotes while Python's parser reads the text."""
+
+_ORDER: Mapping[type, Callable[[Any, Any], Any]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+_EQUALITY: Mapping[type, Callable[[Any, Any], Any]] = {ast.Eq: operator.eq, ast.NotEq: operator.ne}
+_ARITHMETIC: Mapping[type, Callable[[Any, Any], Any]] = {
+    ast.Add: np.add,
+    ast.Sub: np.subtract,
+    ast.Mult: np.multiply,
+    ast.Div: np.divide,
+    ast.Mod: np.mod,
+}
+_BITS: Mapping[type, Callable[[Any, Any], Any]] = {ast.BitAnd: np.bitwise_and, ast.BitOr: np.bitwise_or}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Where(Digested):
+    """A condition on the variables of a row: ``h_li_sigma < 1 and abs_slope <= 0.2``.
+
+    Comparisons of numbers, variables, sums, differences, products, quotients and remainders; joined by
+    ``and``, ``or``, ``not`` (or ``&``, ``|``, ``~`` between conditions in parentheses); ``in`` with a list
+    of numbers; bits of integers by ``(flags & 4) == 0``. A variable of the file that the product does not
+    list is given by its path in backquotes. Nothing else: no call, no attribute, no index.
+
+    Comparisons are those of numpy on the values as stored; arithmetic on integers is in float64.
+
+    Parameters
+    ----------
+    text : str
+
+    Raises
+    ------
+    RecipeError
+        If the text holds anything else, or reads one way and means another (``a < 1 & b < 2``).
+
+    Examples
+    --------
+    >>> where = Where(text="h_li_sigma < 1 and `dem/dem_h` > 0")
+    >>> where.names
+    ('h_li_sigma', 'dem/dem_h')
+    >>> where.holds({"h_li_sigma": np.array([0.5, 2.0]), "dem/dem_h": np.array([9.0, 9.0])})
+    array([ True, False])
+    >>> Where(text="exec('…')")
+    Traceback (most recent call last):
+    eoscale.errors.RecipeError: the condition calls a function, exec(...): expected comparisons of ...
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        try:
+            kind = _Grammar(self._paths).kind(self._tree)
+        except RecursionError:
+            raise RecipeError(f"the condition {self.text[:40]!r}… is nested too deeply") from None
+        if kind != "condition":
+            raise RecipeError(f"{self.text!r} is a number: expected a condition such as h_li_sigma < 1")
+        if not self.names:
+            raise RecipeError(f"{self.text!r} names no variable: expected a condition such as h_li_sigma < 1")
+
+    def __str__(self) -> str:
+        return self.text
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The variables, in the order in which they appear, each once."""
+        nodes = [node for node in ast.walk(self._tree) if isinstance(node, ast.Name)]
+        ordered = sorted(nodes, key=lambda node: (node.lineno, node.col_offset))
+        return tuple(dict.fromkeys(self._paths.get(node.id, node.id) for node in ordered))
+
+    def holds(self, columns: Columns) -> NDArray[np.bool_]:
+        """Return which rows meet the condition.
+
+        Parameters
+        ----------
+        columns : mapping
+            (n,) values of every variable of :attr:`names`. A comparison with NaN is false.
+
+        Raises
+        ------
+        RecipeError
+            If bits are asked of a variable that is no integer.
+        """
+        values = {place: columns[name] for place, name in self._paths.items()}
+        with np.errstate(all="ignore"):  # 1 / 0 is infinite and 0 / 0 NaN, as everywhere in numpy
+            return np.asarray(_Evaluation({**columns, **values}).value(self._tree), np.bool_)
+
+    @cached_property
+    def _paths(self) -> dict[str, str]:
+        return {_PLACE.format(n): path.strip("/ ") for n, path in enumerate(_QUOTED.findall(self.text))}
+
+    @cached_property
+    def _tree(self) -> ast.expr:
+        if len(self.text) > _LONGEST:
+            raise RecipeError(f"the condition has {len(self.text)} characters: at most {_LONGEST} are read")
+        places = iter(self._paths)
+        text = _QUOTED.sub(lambda _: next(places), self.text)
+        try:
+            return ast.parse(f"({text}\n)", mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            reason = error.msg if isinstance(error, SyntaxError) else str(error)
+            raise RecipeError(f"{self.text!r} cannot be read as a condition: {reason}") from None
+
+
+class _Grammar:
+    """What a condition may be made of. A node is a ``condition``, a ``number`` or ``bits`` of an integer."""
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self._paths = paths
+
+    def kind(self, node: ast.expr) -> str:  # noqa: PLR0911, C901  one case a kind of node
+        match node:
+            case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+                return "number"
+            case ast.Name():
+                return "number"
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
+                return self._all([operand], "number", "the sign")
+            case ast.UnaryOp(op=ast.Not() | ast.Invert(), operand=operand):
+                return self._all([operand], "condition", "not")
+            case ast.BoolOp(values=values):
+                return self._all(values, "condition", "and/or")
+            case ast.BinOp(op=ast.BitAnd() | ast.BitOr(), left=left, right=right):
+                return self._ampersand([left, right])
+            case ast.BinOp(op=op, left=left, right=right) if type(op) in _ARITHMETIC:
+                return self._all([left, right], "number", "arithmetic")
+            case ast.Compare():
+                return self._comparison(node)
+            case ast.Call():
+                raise _refused(f"calls a function, {self._shown(node.func)}(...)")
+        raise _refused(f"holds {self._shown(node)!r}")
+
+    def _all(self, nodes: list[ast.expr], wanted: str, what: str) -> str:
+        for node in nodes:
+            kind = self.kind(node)
+            if kind != wanted:
+                raise _refused(f"has a {kind} where {what} wants a {wanted}: {self._shown(node)}")
+        return wanted
+
+    def _ampersand(self, nodes: list[ast.expr]) -> str:
+        kinds = {self.kind(node) for node in nodes}
+        if kinds == {"condition"}:
+            return "condition"
+        if "condition" in kinds:
+            raise _refused("joins a condition and a number by & or |: put each condition in parentheses")
+        if any(isinstance(node, ast.Constant) and isinstance(node.value, float) for node in nodes):
+            raise _refused("asks for bits of a number that is not whole")
+        return "bits"
+
+    def _comparison(self, node: ast.Compare) -> str:
+        if isinstance(node.ops[0], ast.In | ast.NotIn) and len(node.ops) == 1:
+            return self._membership(node)
+        kinds = [self.kind(side) for side in (node.left, *node.comparators)]
+        operators = {type(op) for op in node.ops}
+        if not operators <= _ORDER.keys() | _EQUALITY.keys():
+            raise _refused(f"compares otherwise than by <, <=, >, >=, == and !=, {self._shown(node)!r}")
+        equal = operators <= _EQUALITY.keys() and len(node.ops) == 1
+        if "condition" in kinds:
+            raise _refused("compares a condition: put the comparisons that & and | join in parentheses")
+        if "bits" in kinds and not equal:
+            # a < 1 & b < 2 is read as a < (1 & b) < 2
+            raise _refused("compares bits by another operator than == or !=: put comparisons in parentheses")
+        if not (equal or operators <= {ast.Lt, ast.LtE} or operators <= {ast.Gt, ast.GtE}):
+            raise _refused("chains comparisons that do not all ascend or all descend: join two by and")
+        return "condition"
+
+    def _membership(self, node: ast.Compare) -> str:
+        match node.comparators[0]:
+            case ast.Tuple(elts=items) | ast.List(elts=items) if items and not any(
+                isinstance(name, ast.Name) for item in items for name in ast.walk(item)
+            ):
+                self._all([node.left, *items], "number", "in")
+                return "condition"
+        raise _refused("asks for `in` of something else than a list of numbers")
+
+    def _shown(self, node: ast.expr) -> str:
+        text = ast.unparse(node)
+        for place, path in self._paths.items():
+            text = text.replace(place, f"`{path}`")
+        return text if len(text) <= 40 else text[:40] + "…"
+
+
+class _Evaluation:
+    """The value of each node of a tree that the grammar has passed, for some rows."""
+
+    _SIGNS: ClassVar[Mapping[type, Callable[[Any], Any]]] = {ast.USub: np.negative, ast.UAdd: np.positive}
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+
+    def value(self, node: ast.expr) -> Any:  # noqa: ANN401, PLR0911, C901  numbers or arrays; one case a node
+        match node:
+            case ast.Constant(value=value):
+                return value
+            case ast.Name(id=name):
+                return self._columns[name]
+            case ast.UnaryOp(op=ast.Not() | ast.Invert(), operand=operand):
+                return ~self.value(operand)
+            case ast.UnaryOp(op=sign, operand=operand):
+                return self._SIGNS[type(sign)](_real(self.value(operand)))
+            case ast.BoolOp(op=join, values=values):
+                both = np.logical_and if isinstance(join, ast.And) else np.logical_or
+                return both.reduce([self.value(each) for each in values])
+            case ast.BinOp(op=op, left=left, right=right) if type(op) in _ARITHMETIC:
+                return _ARITHMETIC[type(op)](_real(self.value(left)), _real(self.value(right)))
+            case ast.BinOp(op=op, left=left, right=right):
+                return _BITS[type(op)](_whole(self.value(left)), _whole(self.value(right)))
+            case ast.Compare():
+                return self._compare(node)
+        raise AssertionError(ast.dump(node))
+
+    def _compare(self, node: ast.Compare) -> Array:
+        left = self.value(node.left)
+        if isinstance(node.ops[0], ast.In | ast.NotIn):
+            items = node.comparators[0]
+            assert isinstance(items, ast.Tuple | ast.List)  # noqa: S101  the grammar has seen to it
+            found = np.logical_or.reduce([left == self.value(item) for item in items.elts])
+            return ~found if isinstance(node.ops[0], ast.NotIn) else found
+        sides = [left, *(self.value(side) for side in node.comparators)]
+        compare = [{**_ORDER, **_EQUALITY}[type(op)] for op in node.ops]
+        terms = [act(a, b) for act, a, b in zip(compare, sides[:-1], sides[1:], strict=True)]
+        return np.asarray(np.logical_and.reduce(terms), np.bool_)
+
+
+def _real(value: Any) -> Any:  # noqa: ANN401  a number or an array
+    """Return integers as float64, so that none wraps around."""
+    if isinstance(value, int):
+        return float(value)
+    return value.astype(np.float64) if isinstance(value, np.ndarray) and value.dtype.kind in "iub" else value
+
+
+def _whole(value: Any) -> Any:  # noqa: ANN401  a number or an array
+    """Return the bits of integers as uint64, negative ones in two's complement."""
+    array = np.asarray(value)
+    if array.dtype == np.bool_:
+        return array
+    if array.dtype.kind not in "iu":
+        raise RecipeError(f"the condition asks for bits of values of type {array.dtype}: expected integers")
+    return array.astype(np.uint64)
+
+
+def _refused(fault: str) -> RecipeError:
+    return RecipeError(
+        f"the condition {fault}: expected comparisons of variables and numbers, joined by and, or, not; "
+        "a path stands in backquotes"
+    )

@@ -1,0 +1,201 @@
+"""From observations to statistics: partials of granules, folded tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from eoscale.model.columns import Array, Columns, Values
+from eoscale.model.cube import Cube, Tile
+from eoscale.model.granule import Granule
+from eoscale.model.grid import Grid
+from eoscale.model.job import Job
+from eoscale.model.receipt import Receipt
+from eoscale.model.reduction import Partial
+from eoscale.model.vocabulary import Output
+from eoscale.reduce.moments import Moments
+from eoscale.steps.batches import accounted
+from eoscale.steps.observe import observe
+from eoscale.write import partials
+from eoscale.write.partials import Part
+from eoscale.write.provenance import provenance
+from eoscale.write.work import Batch, Work
+from eoscale.write.zarr import ArraySpec, ZarrSink
+
+
+class Reduced(NamedTuple):
+    """What the rows of one granule come to, and where each of them went."""
+
+    partials: dict[tuple[str, Tile], Partial]
+    off_axis: int
+    missing: dict[str, int]
+    binned: dict[str, int]
+    tiles: dict[Tile, int]
+    """Rows that lie on each tile."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Some statistics of some variables on a cube (pure)."""
+
+    cube: Cube
+    variables: tuple[str, ...]
+    statistics: tuple[str, ...]
+
+    @classmethod
+    def of(cls, job: Job) -> Summary:
+        """Return what a job asks for."""
+        return cls(cube=job.cube, variables=tuple(job.columns), statistics=job.statistics)
+
+    def reduce(self, coordinates: Columns, values: Mapping[str, Values]) -> Reduced:
+        """Return what the rows of one granule come to.
+
+        Parameters
+        ----------
+        coordinates : mapping
+            ``longitude``, ``latitude`` and ``time``, (n,).
+        values : mapping of str to Values
+            (n,) of each variable.
+        """
+        located = self.cube.locate(coordinates)
+        made: dict[tuple[str, Tile], Partial] = {}
+        missing, binned = {}, {}
+        for name in self.variables:
+            column, absent = values[name].take(located.rows)
+            made_of = Moments().chunk(located.bins[~absent], column[~absent])
+            missing[name], binned[name] = int(absent.sum()), int((~absent).sum())
+            for tile in np.unique(made_of.keys // self.cube.tile_cells).tolist():
+                first = tile * self.cube.tile_cells
+                made[name, tile] = made_of.between(first, first + self.cube.tile_cells)
+        tiles, rows = np.unique(located.bins // self.cube.tile_cells, return_counts=True)
+        off_axis = coordinates["time"].size - located.rows.size
+        return Reduced(made, off_axis, missing, binned, dict(zip(tiles.tolist(), rows.tolist(), strict=True)))
+
+    def blocks(self, tile: Tile, merged: Mapping[str, Partial]) -> dict[str, Array]:
+        """Return the blocks of a tile, one a variable and statistic, from each variable's merged partial."""
+        moments = Moments()
+        return {
+            f"{name}_{statistic}": self.cube.dense(
+                tile,
+                merged[name].keys,
+                moments.finalize(merged[name], statistic),
+                fill=moments.empty(statistic).item(),
+            )
+            for name in self.variables
+            for statistic in self.statistics
+        }
+
+    def arrays(self, described: Mapping[str, Mapping[str, str]]) -> dict[str, ArraySpec]:
+        """Return dtype, fill and CF attributes of each variable of the result.
+
+        Parameters
+        ----------
+        described : mapping
+            Units and long name of each variable, as far as they are known.
+        """
+        grid = any(isinstance(axis, Grid) for axis in self.cube.axes)
+        mapping = {"grid_mapping": "spatial_ref"} if grid else {}
+        moments = Moments()
+        return {
+            f"{name}_{statistic}": ArraySpec(
+                dtype=moments.empty(statistic).dtype.name,
+                fill=moments.empty(statistic).item(),
+                attributes=moments.describe(statistic, described.get(name, {}), self.cube.dims) | mapping,
+            )
+            for name in self.variables
+            for statistic in self.statistics
+        }
+
+
+def read_batch(work: Work, batch: Batch) -> tuple[Receipt, ...]:
+    """Read and reduce the granules of a batch, leave their partials in a file, and return receipts.
+
+    A granule that cannot be used is told by its receipt, and does not stop the others.
+    """
+    job = work.job()
+    summary = Summary.of(job)
+
+    def reduced(granule: Granule) -> tuple[Reduced, Receipt]:
+        seen = observe(job, granule)
+        result = summary.reduce(
+            seen.coordinates, {name: seen.values(job.columns[name]) for name in job.columns}
+        )
+        receipt = replace(
+            seen.receipt,
+            off_axis=result.off_axis,
+            missing=result.missing,
+            binned=result.binned,
+            tiles=result.tiles,
+        )
+        return result, receipt
+
+    results = accounted(job, batch, reduced)
+    parts = {
+        Part(batch[0] + number, *place): each
+        for number, (result, _) in enumerate(results)
+        if result is not None
+        for place, each in result.partials.items()
+    }
+    partials.save(work.partials(batch), parts)
+    return tuple(receipt for _, receipt in results)
+
+
+def tiles(job: Job, _receipts: Sequence[Receipt]) -> range:
+    """Return the tiles to write: all of them, so that none is a hole."""
+    return range(job.cube.tiles)
+
+
+def writer(work: Work, output: Output, _receipts: Sequence[Receipt]) -> Callable[[Tile], dict[str, int]]:
+    """Return the function that writes a tile."""
+    return partial(write_tile, work, output)
+
+
+def write_tile(work: Work, output: Output, tile: Tile) -> dict[str, int]:
+    """Fold the partials that the batches left of a tile, write its blocks, and return the counts."""
+    job = work.job()
+    parts: dict[Part, Partial] = {}
+    for batch in work.batches(tile):
+        parts.update(partials.load(work.partials(batch), tile))
+    merged = fold(job, parts)
+    sink(job, output).write(tile, Summary.of(job).blocks(tile, merged))
+    return {name: int(each.columns["count"].sum()) for name, each in merged.items()}
+
+
+def fold(job: Job, parts: Mapping[Part, Partial]) -> dict[str, Partial]:
+    """Return one partial of each variable: its parts in granule-id order, whatever order they come in."""
+    return {
+        name: Moments().merge([parts[part] for part in sorted(parts) if part.variable == name])
+        for name in job.columns
+    }
+
+
+def sink(job: Job, output: Output, receipts: Sequence[Receipt] = ()) -> ZarrSink:
+    """Return the sink of a job.
+
+    Parameters
+    ----------
+    job : Job
+    output : Output
+    receipts : sequence of Receipt, optional
+        Of all granules: units and names come from the first, in id order, that has the variable. Tasks
+        that only write blocks do without.
+    """
+    return ZarrSink(
+        output=Path(output.path),
+        digest=job.digest,
+        cube=job.cube,
+        variables=Summary.of(job).arrays({name: first(receipts, name) for name in job.columns}),
+        attributes=provenance(job) if receipts else {},
+        zarr_format=job.recipe.zarr_format,
+    )
+
+
+def first(receipts: Sequence[Receipt], name: str) -> Mapping[str, str]:
+    """Return what the first granule in id order that has a variable says of it."""
+    ordered = sorted(receipts, key=lambda receipt: receipt.granule)
+    return next((r.attributes[name] for r in ordered if r.attributes.get(name)), {})

@@ -1,0 +1,174 @@
+"""From observations to a table of them, sorted along a Hilbert curve, and written part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from eoscale.errors import RunError
+from eoscale.model.columns import BEAM, GRANULE, LATITUDE, LONGITUDE, TIME
+from eoscale.model.curve import SPANS, Curve
+from eoscale.model.granule import Granule
+from eoscale.model.job import Job
+from eoscale.model.receipt import Receipt
+from eoscale.model.vocabulary import Output
+from eoscale.steps.batches import accounted
+from eoscale.steps.observe import Observations, observe
+from eoscale.write import rows
+from eoscale.write.provenance import provenance
+from eoscale.write.table import Part, TableSink
+from eoscale.write.work import Batch, Work
+
+ROWS_PER_PART = 1_000_000
+"""A part ends before it has more rows, unless one stretch of the curve alone has."""
+_STRETCH = 2**32 // SPANS
+
+
+def read_batch(work: Work, batch: Batch) -> tuple[Receipt, ...]:
+    """Read the granules of a batch, leave their rows sorted in a file, and return receipts.
+
+    A granule that cannot be used is told by its receipt, and does not stop the others.
+    """
+    job = work.job()
+
+    def observed(granule: Granule) -> tuple[pa.Table, Receipt]:
+        seen = observe(job, granule)
+        table = _rows(job, seen)
+        spans, counts = np.unique(Curve.span(table[rows.DISTANCE].to_numpy()), return_counts=True)
+        receipt = replace(
+            seen.receipt,
+            missing=dict.fromkeys(job.columns, 0),
+            binned=dict.fromkeys(job.columns, seen.size),
+            tiles=dict(zip(spans.tolist(), counts.tolist(), strict=True)),
+        )
+        return table, receipt
+
+    results = accounted(job, batch, observed)
+    numbered = [
+        table.append_column(GRANULE, pa.array(np.full(table.num_rows, batch[0] + number, np.int32)))
+        for number, (table, _) in enumerate(results)
+        if table is not None
+    ]
+    rows.save(work.partials(batch), _sorted(numbered))
+    return tuple(receipt for _, receipt in results)
+
+
+def parts(_job: Job, receipts: Sequence[Receipt]) -> tuple[Part, ...]:
+    """Return the parts of the table: stretches of the curve with about a million rows each, at least one."""
+    counts = np.zeros(SPANS, np.int64)
+    for receipt in receipts:
+        np.add.at(counts, list(receipt.tiles), list(receipt.tiles.values()))
+    edges, held = [0], 0
+    for span, number in enumerate(counts.tolist()):
+        if held and held + number > ROWS_PER_PART:
+            edges.append(span)
+            held = 0
+        held += number
+    return tuple((first, behind - 1) for first, behind in pairwise([*edges, SPANS]))
+
+
+def writer(work: Work, output: Output, receipts: Sequence[Receipt]) -> Callable[[Part], dict[str, int]]:
+    """Return the function that writes a part, which knows the types of all granules together."""
+    return partial(write_part, work, output, types(receipts))
+
+
+def write_part(work: Work, output: Output, dtypes: Mapping[str, str], part: Part) -> dict[str, int]:
+    """Write the rows that the batches left of a part, in the order of the curve, and return their number.
+
+    Rows at one place are in the order of granule ids, and within a granule in that of the file.
+    """
+    job = work.job()
+    first, last = part
+    batches = sorted({batch for span in range(first, last + 1) for batch in work.batches(span)})
+    pieces = [rows.load(work.partials(each), first * _STRETCH, (last + 1) * _STRETCH) for each in batches]
+    table = _finished(job, _sorted(pieces), dtypes)
+    sink(job, output).write(part, table)
+    return dict.fromkeys(job.columns, table.num_rows)
+
+
+def sink(job: Job, output: Output, receipts: Sequence[Receipt] = ()) -> TableSink:
+    """Return the sink of a job; how many parts there are, follows from the receipts."""
+    return TableSink(
+        output=Path(output.path),
+        digest=job.digest,
+        kind=output.kind,
+        parts=parts(job, receipts),
+        attributes=provenance(job) if receipts else {},
+    )
+
+
+def types(receipts: Sequence[Receipt]) -> dict[str, str]:
+    """Return for each variable the dtype that holds the values of all granules exactly.
+
+    Raises
+    ------
+    RunError
+        If there is none: integers in one granule, fractions in another.
+
+    Examples
+    --------
+    >>> types([Receipt(granule=name, attributes={"h": {"dtype": name}}) for name in ("int16", "uint8")])
+    {'h': 'int16'}
+    """
+    found: dict[str, set[str]] = {}
+    for receipt in receipts:
+        for name, described in receipt.attributes.items():
+            found.setdefault(name, set()).update({described["dtype"]} if "dtype" in described else ())
+    common = {name: np.result_type(*sorted(kinds)) for name, kinds in found.items() if kinds}
+    for name, dtype in common.items():
+        if any((np.dtype(kind).kind == "f") != (dtype.kind == "f") for kind in found[name]):
+            kinds = ", ".join(sorted(found[name]))
+            raise RunError(f"{name} is of types {kinds} in different granules: no one type holds all values")
+    return {name: dtype.name for name, dtype in common.items()}
+
+
+def _rows(job: Job, seen: Observations) -> pa.Table:
+    """Return the rows of a granule as they are kept between tasks."""
+    coordinates = seen.coordinates
+    distance = job.curve.distance(coordinates[LONGITUDE], coordinates[LATITUDE])
+    beams = [job.product.groups.index(beam.name) for beam in seen.beams]
+    columns = {
+        rows.DISTANCE: distance,
+        BEAM: np.repeat(np.array(beams, np.int32), [beam.rows.size for beam in seen.beams]),
+        **coordinates,
+    }
+    for name, path in job.columns.items() if seen.beams else ():
+        values = seen.values(path)
+        columns[name] = pa.array(values.values, mask=values.missing)
+    return pa.table(columns)
+
+
+def _sorted(pieces: Sequence[pa.Table]) -> pa.Table:
+    """Return pieces as one table along the curve; rows at one place stay in the order of the pieces."""
+    if not pieces:
+        return pa.table({rows.DISTANCE: np.empty(0, np.uint32)})
+    table = pa.concat_tables(pieces, promote_options="permissive")
+    return table.take(np.argsort(table[rows.DISTANCE].to_numpy(), kind="stable"))
+
+
+def _finished(job: Job, table: pa.Table, dtypes: Mapping[str, str]) -> pa.Table:
+    """Return rows as they are published: names for numbers, and one type for each variable."""
+    fixed = {TIME: pa.timestamp("ns"), LONGITUDE: pa.float64(), LATITUDE: pa.float64()}
+    stored = {name: pa.from_numpy_dtype(dtypes.get(name, "float64")) for name in job.columns}
+    numbers = {name: pa.int32() for name in (GRANULE, BEAM)}
+    whole = {
+        name: table[name].cast(kind) if name in table.column_names else pa.nulls(table.num_rows, kind)
+        for name, kind in {**numbers, **fixed, **stored}.items()
+    }
+    granules = _named(whole.pop(GRANULE).to_numpy(), [granule.id for granule in job.granules])
+    beams = _named(whole.pop(BEAM).to_numpy(), job.product.groups)
+    return pa.table({GRANULE: granules, BEAM: beams, **whole})
+
+
+def _named(numbers: NDArray[np.int32], names: Sequence[str]) -> pa.DictionaryArray:
+    """Return names by their numbers, with a dictionary of those alone that occur."""
+    present, codes = np.unique(numbers, return_inverse=True)
+    words = pa.array([names[number] for number in present.tolist()], pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), words)
