@@ -1,13 +1,15 @@
 """Granule lists to lazy Dask graphs to Zarr.
 
 A recipe says which granules, which rows of them and which statistics; :func:`plan` says what that would
-read and write, :func:`run` does it and publishes a consolidated Zarr store with a ledger beside it. The
-types are in :mod:`eoscale.model`, the errors in :mod:`eoscale.errors`.
+read and write, :func:`run` does it and publishes a Zarr store or a table with a ledger beside it. In a
+notebook, :func:`open` gives observations as a lazy GeoDataFrame and :func:`aggregate` their statistics as a
+lazy Dataset. The types are in :mod:`eoscale.model`, the errors in :mod:`eoscale.errors`.
 """
 
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
 from eoscale.errors import EoscaleError
+from eoscale.lazy import aggregate, open  # noqa: A004  as xarray, zarr and rasterio have it
 from eoscale.model.chunk_index import ChunkIndex
 from eoscale.model.cube import Cube
 from eoscale.model.granule import Granule, GranuleList
@@ -43,6 +45,8 @@ __all__ = [
     "Region",
     "Result",
     "Sink",
+    "aggregate",
+    "open",
     "plan",
     "product",
     "run",

@@ -1,0 +1,169 @@
+"""Opening tracks: granules of points as a lazy GeoDataFrame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike, environ
+from pathlib import Path
+from typing import TypeAlias
+
+import dask
+import dask.dataframe as dd
+import dask_geopandas
+import geopandas as gpd
+import platformdirs
+import shapely
+
+from eoscale.catalog.listing import Listing
+from eoscale.catalog.search import Query
+from eoscale.errors import CatalogError, RecipeError
+from eoscale.lazy.reader import Reader
+from eoscale.model.granule import GranuleList
+from eoscale.model.job import Job
+from eoscale.model.product import Product
+from eoscale.model.recipe import Recipe
+from eoscale.model.region import Region
+from eoscale.products import REGISTRY
+from eoscale.products import product as registered
+from eoscale.steps import batches
+from eoscale.steps.observe import describe
+from eoscale.write.work import Work
+
+Granules: TypeAlias = GranuleList | str | PathLike[str] | Sequence[str | PathLike[str]]
+"""A granule list; or paths, globs, text files of URLs, saved lists, one or several."""
+
+
+def open(  # noqa: A001, PLR0913  the library's front door; one parameter a question
+    granules: Granules,
+    *,
+    variables: Sequence[str] | Mapping[str, str],
+    region: object = None,
+    period: tuple[str, str] | None = None,
+    quality: str | None = None,
+    where: str | None = None,
+    product: str | Product | None = None,
+) -> dask_geopandas.GeoDataFrame:
+    """Return the observations of tracks as a lazy GeoDataFrame, one partition for some granules.
+
+    Nothing but the index of one granule is read before it is computed. Then only the chunks are read that
+    hold rows inside the region, of the columns that the graph asks for, each once. A granule that cannot
+    be used raises: nothing is left out in silence.
+
+    Parameters
+    ----------
+    granules : GranuleList, str, path, or sequence of them
+        Paths may be globs, text files of URLs, and saved lists.
+    variables : sequence of str, or mapping
+        Names of the product or paths in its beams; a mapping gives them new names.
+    region : Region, (west, south, east, north), GeoDataFrame, polygon or path, optional
+        Only rows inside; the boundary is outside.
+    period : (start, stop), optional
+        UTC, half-open.
+    quality : str, optional
+        A preset of the product.
+    where : str, optional
+        A condition such as ``"h_li_sigma < 1"``; rows that lack a value of it do not meet it.
+    product : str or Product, optional
+        Needed where file names do not tell.
+
+    Returns
+    -------
+    dask_geopandas.GeoDataFrame
+        Columns ``granule``, ``beam`` (categorical), ``time`` (UTC, without zone), ``longitude``,
+        ``latitude``, the variables, and ``geometry``, which is built only where it is asked for. A missing
+        value is NaN in floats and NA in integers, which keep their type. Rows are in the order of the
+        files, which are in the order of their ids. ``spatial_partitions`` are the region's bounds.
+
+    Raises
+    ------
+    RecipeError
+        If an argument says something that cannot be done.
+    CatalogError
+        If there are no granules, or of several products.
+    AccessError, GranuleError
+        If the first granule cannot be indexed; any other raises when it is computed.
+
+    Examples
+    --------
+    >>> folder = getfixture("granules")  # miniature granules
+    >>> ice = open(folder / "*.h5", variables=["h_li"], region=(-55, 60, -20, 84), quality="best")
+    >>> ice.columns.tolist()
+    ['granule', 'beam', 'time', 'longitude', 'latitude', 'h_li', 'geometry']
+    >>> bool(ice[ice.beam == "gt1l"].h_li.mean().compute(scheduler="threads") > 0)
+    True
+    """
+    known, listed = _listed(granules, product)
+    recipe = Recipe(product=known, variables=variables, period=period, quality=quality, where=where)
+    area = None if region is None else Region.of(region)
+    job = Job(recipe=recipe, product=known, region=area, granules=listed)
+    cut = batches.cut(job)
+    work = Work(folder=str(_shared()), digest=job.digest)
+    work.save_job(job)
+    reader = Reader(work=work, described=_described(job))
+    # text is of pandas' own type already: converting it would be one more task a partition
+    with dask.config.set({"dataframe.convert-string": False}):
+        frame = dd.from_map(reader, cut, meta=reader.meta(job), label=f"open-{known.name.lower()}")
+    if area is not None:
+        frame.spatial_partitions = gpd.GeoSeries([_hull(area)] * len(cut), crs="EPSG:4326")
+    return frame
+
+
+def _listed(granules: Granules, product: str | Product | None) -> tuple[Product, GranuleList]:
+    """Return the product of granules, and the granules as a list."""
+    if isinstance(granules, GranuleList):
+        names = {granule.product for granule in granules}
+        if not names:
+            raise CatalogError("the granule list is empty: there is nothing to open")
+        if product is None and len(names) > 1:
+            raise CatalogError(
+                f"the list has granules of {', '.join(sorted(names))}: open one product at a time"
+            )
+        return _product(names.pop() if product is None else product), granules
+    several = [granules] if isinstance(granules, str | PathLike) else granules
+    listing = Listing([str(place) for place in several])
+    if product is not None:
+        known = _product(product)
+        return known, listing.search(Query(product=known))
+    found: dict[str, GranuleList] = {}
+    refusal = CatalogError("no granules were given: there is nothing to open")
+    for known in REGISTRY.values():
+        try:
+            found[known.name] = listing.search(Query(product=known))
+        except CatalogError as error:
+            refusal = error
+    if len(found) > 1:
+        raise CatalogError(f"there are granules of {', '.join(found)}: say which by `product`")
+    if not found:
+        raise refusal
+    name, listed = found.popitem()
+    return REGISTRY[name], listed
+
+
+def _product(product: str | Product) -> Product:
+    known = product if isinstance(product, Product) else registered(product)
+    if known.kind != "track":
+        raise RecipeError(f"{known.name} is a {known.kind}: only tracks are opened as rows")
+    return known
+
+
+def _described(job: Job) -> dict[str, dict[str, str]]:
+    """Return dtype, units and long name of each column, from the first granule that has all of them."""
+    for granule in job.granules:
+        described = describe(job, granule)
+        if all("dtype" in each for each in described.values()):
+            return described
+    raise CatalogError(f"none of the {len(job.granules)} granules holds any beam: there is nothing to open")
+
+
+def _shared() -> Path:
+    """Return the folder for jobs that graphs refer to by digest."""
+    return Path(environ.get("EOSCALE_WORK") or platformdirs.user_cache_path("eoscale") / "jobs").absolute()
+
+
+def _hull(region: Region) -> shapely.MultiPolygon:
+    """Return boxes, cut at the antimeridian, that hold every row inside a region."""
+    west, south, east, north = region.bounds
+    boxes = [shapely.box(west, south, min(east, 180), north)]
+    if east > 180:
+        boxes.append(shapely.box(-180, south, east - 360, north))
+    return shapely.MultiPolygon(boxes)
