@@ -62,6 +62,28 @@ def projected_regions(draw: st.DrawFn) -> Region:
     return Region(geometry=draw(st.just(box) | stars(x=x, y=y, reach=reach)), crs=crs)
 
 
+@st.composite
+def regions_in_any_turn(draw: st.DrawFn) -> Region:
+    """Regions of longitudes and latitudes that cross the antimeridian, or lie in 0..360 or beyond."""
+    x, reach = draw(st.sampled_from([-340.0, -180.0, 0.0, 170.0, 180.0, 350.0, 520.0])), 20
+    parts = [draw(stars(x=x, y=draw(st.floats(-65, 65)), reach=reach))]
+    if draw(st.booleans()):
+        parts.append(draw(stars(x=x + (90 if x < 450 else -90), y=draw(st.floats(-65, 65)), reach=reach)))
+    return Region(geometry=parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts))
+
+
+POLAR = {"EPSG:3413": 1, "EPSG:3995": 1, "EPSG:6931": 1, "EPSG:3031": -1, "EPSG:6932": -1}
+"""Which pole is the origin of a CRS."""
+
+
+@st.composite
+def polar_regions(draw: st.DrawFn) -> Region:
+    """Regions in metres around or beside a pole, perhaps with the pole in a hole."""
+    crs = draw(st.sampled_from(sorted(POLAR)))
+    x, y = (draw(st.sampled_from([0.0, 5e5, -1.2e6]) | st.floats(-2e6, 2e6)) for _ in range(2))
+    return Region(geometry=draw(stars(x=x, y=y, reach=draw(st.sampled_from([1e5, 1e6, 3e6])))), crs=crs)
+
+
 def near_the_edges(shape: BaseGeometry) -> Floats:
     """Return (n, 2) points: corners, points on and beside the edges, and some further away."""
     bent = shapely.segmentize(shape, shape.length / 60)
@@ -76,7 +98,8 @@ def near_the_edges(shape: BaseGeometry) -> Floats:
 @st.composite
 def grids(draw: st.DrawFn) -> Grid:
     """Small grids of longitude and latitude: no projection comes between a point and its cell."""
-    resolution = draw(RESOLUTIONS)
+    # six cells of 60 degrees go round the Earth, more of them are refused
+    resolution = min(draw(RESOLUTIONS), 60.0)
     width, height = draw(_AXIS_CELLS), draw(_AXIS_CELLS)
     west = draw(st.integers(*_cells_within(180, resolution)))
     south = draw(st.integers(*_cells_within(90, resolution)))

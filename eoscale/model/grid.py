@@ -10,14 +10,15 @@ import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pyproj import CRS, Transformer
-from pyproj.exceptions import CRSError
+from pyproj import CRS
 
 from eoscale.errors import RecipeError
 from eoscale.model.axis import Located
 from eoscale.model.columns import LATITUDE, LONGITUDE, Columns
 from eoscale.model.digest import Digested
-from eoscale.model.region import LONGITUDE_LATITUDE, Region, transformer
+from eoscale.model.edges import area_of_use
+from eoscale.model.region import Region
+from eoscale.model.sphere import LONGITUDE_LATITUDE, is_geographic, known_crs, transformer, turned
 
 _MOST_CELLS = 2**40
 
@@ -29,6 +30,9 @@ class Grid(Digested):
     The edges of a cell are whole multiples of the resolution, computed as integer times resolution, so
     that grids of one resolution always share their edges. A cell holds its west and south edges and not
     its east and north ones.
+
+    In a geographic CRS longitudes go round: a grid from 170 to 190 holds -175, and the first column of a
+    grid from -180 to 180 holds 180. The northernmost row of a grid that ends at the pole holds the pole.
 
     Parameters
     ----------
@@ -44,7 +48,8 @@ class Grid(Digested):
     Raises
     ------
     RecipeError
-        If the CRS is unknown, the resolution is not positive, or the grid has no or too many cells.
+        If the CRS is unknown, the resolution is not positive, the grid has no or too many cells, or has
+        columns that lie a whole turn after its first.
 
     Examples
     --------
@@ -63,11 +68,16 @@ class Grid(Digested):
     height: int
 
     def __post_init__(self) -> None:
-        _crs(self.crs)
+        known_crs(self.crs)
         if not self.resolution > 0:
             raise RecipeError(f"the grid's resolution is {self.resolution}, expected a positive number")
         if min(self.width, self.height) < 1 or self.width * self.height >= _MOST_CELLS:
             raise RecipeError(f"a grid of {self.width} x {self.height} cells; expected 1 to 2**40 in all")
+        if self.geographic and self.width > _columns_of_a_turn(self.resolution):
+            raise RecipeError(
+                f"a grid of {self.width} columns of {self.resolution:g} degrees goes round the Earth more "
+                f"than once: expected at most {_columns_of_a_turn(self.resolution)}"
+            )
 
     @classmethod
     def over(cls, region: Region | None, *, crs: str, resolution: float) -> Grid:
@@ -82,12 +92,14 @@ class Grid(Digested):
         """
         if not resolution > 0:
             raise RecipeError(f"the grid's resolution is {resolution}, expected a positive number")
-        left, bottom, right, top = _area_of_use(crs) if region is None else region.bounds_in(_crs(crs))
+        left, bottom, right, top = _used(crs) if region is None else region.bounds_in(crs)
         below = _multiples(np.array([left, bottom, right, top]), resolution)
         above = below + (below * resolution < [left, bottom, right, top])
         west, south, east, north = (int(k) for k in (*below[:2], *above[2:]))
-        size = {"width": east - west, "height": north - south}
-        return cls(crs=crs, resolution=resolution, west=west, south=south, **size)
+        width, height = east - west, north - south
+        if is_geographic(crs):
+            width = min(width, _columns_of_a_turn(resolution))
+        return cls(crs=crs, resolution=resolution, west=west, south=south, width=width, height=height)
 
     def __repr__(self) -> str:
         return f"<Grid {self.height} x {self.width} cells of {self.resolution:g}, {self.crs}>"
@@ -95,7 +107,7 @@ class Grid(Digested):
     @property
     def geographic(self) -> bool:
         """Whether the CRS is of longitudes and latitudes."""
-        return bool(CRS.from_user_input(self.crs).is_geographic)
+        return is_geographic(self.crs)
 
     @property
     def dims(self) -> tuple[str, str]:
@@ -119,9 +131,16 @@ class Grid(Digested):
         x, y = transformer(LONGITUDE_LATITUDE, self.crs).transform(
             np.asarray(columns[LONGITUDE], np.float64), np.asarray(columns[LATITUDE], np.float64)
         )
+        if self.geographic:
+            x = turned(x, self.west * self.resolution)
         finite = np.isfinite(x) & np.isfinite(y)
         column = np.where(finite, _multiples(np.where(finite, x, 0.0), self.resolution), -1.0) - self.west
         row = self.south + self.height - 1 - _multiples(np.where(finite, y, 0.0), self.resolution)
+        if self.geographic:
+            # nothing lies beyond a pole, and beyond a whole turn only what rounding put there
+            row += (row == -1) & (y == 90)
+            if self.width == _columns_of_a_turn(self.resolution):
+                column = np.clip(column, 0, self.width - 1)
         on_grid = finite & (column >= 0) & (column < self.width) & (row >= 0) & (row < self.height)
         rows = np.flatnonzero(on_grid)
         cells = row[rows].astype(np.int64) * self.width + column[rows].astype(np.int64)
@@ -154,19 +173,14 @@ def _multiples(values: NDArray[np.float64], step: float) -> NDArray[np.float64]:
     return k
 
 
-def _crs(crs: str) -> str:
-    try:
-        CRS.from_user_input(crs)
-    except CRSError as error:
-        raise RecipeError(f"the grid's CRS {crs!r} is unknown to PROJ: give e.g. EPSG:3413") from error
-    return crs
+def _columns_of_a_turn(resolution: float) -> int:
+    """Return how many columns it takes to go round the Earth; the last may reach beyond."""
+    (below,) = _multiples(np.array([360.0]), resolution)
+    return int(below + (below * resolution < 360))
 
 
-def _area_of_use(crs: str) -> tuple[float, float, float, float]:
-    area = CRS.from_user_input(_crs(crs)).area_of_use
-    if area is None:
+def _used(crs: str) -> tuple[float, float, float, float]:
+    box = area_of_use(known_crs(crs))
+    if box is None:
         raise RecipeError(f"{crs} states no area of use: give a region for the grid to cover")
-    bounds: tuple[float, float, float, float] = Transformer.from_crs(
-        LONGITUDE_LATITUDE, crs, always_xy=True
-    ).transform_bounds(area.west, area.south, area.east, area.north, densify_pts=101)
-    return bounds
+    return box

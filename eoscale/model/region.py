@@ -2,103 +2,146 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from functools import cached_property
+from os import PathLike
 
 import geopandas as gpd
 import numpy as np
 import shapely
-from pyproj import CRS, Transformer
-from pyproj.exceptions import CRSError
+from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
-from shapely.validation import explain_validity
 
 from eoscale.errors import RecipeError
 from eoscale.model.digest import Digested
+from eoscale.model.edges import Edges, on_the_map
+from eoscale.model.mask import Mask
+from eoscale.model.mending import joined, mended
+from eoscale.model.sphere import (
+    LONGITUDE_LATITUDE,
+    ROUNDING,
+    Box,
+    Floats,
+    all_round,
+    covers_parallel,
+    cut_at_antimeridian,
+    is_geographic,
+    known_crs,
+    own_bounds,
+    transformer,
+    turned,
+    welded,
+)
 
-if TYPE_CHECKING:
-    from os import PathLike
+__all__ = ["LONGITUDE_LATITUDE", "Region", "transformer"]
 
-    from numpy.typing import NDArray
-
-LONGITUDE_LATITUDE = "EPSG:4326"
-_PARTS_PER_EDGE = 100
-"""Points put on each edge before it is bent into another CRS."""
-
-
-@lru_cache(maxsize=64)
-def transformer(source: str, target: str) -> Transformer:
-    """Return the transformer between two CRSs, x before y on both sides; built once a process."""
-    return Transformer.from_crs(source, target, always_xy=True)
+_BLOCK = 2**16
+"""Points that are tested at once: what is computed on the way stays in a core's cache."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Region(Digested):
     """An area of interest on the Earth: polygons, with holes and in many parts.
 
-    Edges are straight in the polygon's own CRS. The boundary is outside, as in geopandas ``within``.
+    Edges are straight in the polygon's own CRS, an edge of more than 180 degrees too. The boundary is
+    outside, as in geopandas ``within``; the antimeridian and the poles are no boundary where the region
+    lies all around them. Rings that cross themselves are mended, with a warning, where only one area
+    can be meant.
 
     Parameters
     ----------
     geometry : shapely Polygon or MultiPolygon
-        Valid, not empty, x before y.
+        x before y. Longitudes may lie in -360 to 540, at most 360 degrees apart: 170 to 190 crosses the
+        antimeridian, as do parts that end at 180 and begin at -180 (RFC 7946).
     crs : str
-        Anything that pyproj reads; longitude and latitude by default.
+        Anything that pyproj reads; longitude and latitude by default. What of a polygon lies beyond the
+        CRS's own domain holds no points.
 
     Raises
     ------
     RecipeError
-        If the geometry is no polygon, is empty or invalid, lies outside -180..180 and -90..90 where the
-        CRS is geographic, or the CRS is unknown.
+        If the geometry is no polygon, is empty, ambiguous or off the Earth, or the CRS is unknown.
 
     Examples
     --------
     >>> region = Region.from_bbox(-51, 69, -49, 72)
     >>> region.contains([-50.0, -51.0], [70.0, 70.0])
     array([ True, False])
+    >>> Region.from_bbox(170, -20, -170, -10).contains([175.0, 180.0, -180.0, 0.0], [-15, -15, -15, -15])
+    array([ True, True, True, False])
     """
 
     geometry: BaseGeometry
     crs: str = LONGITUDE_LATITUDE
 
     def __post_init__(self) -> None:
-        if self.geometry.geom_type not in ("Polygon", "MultiPolygon"):
-            raise RecipeError(f"a region is made of polygons, got a {self.geometry.geom_type}")
-        if self.geometry.is_empty:
-            raise RecipeError("the region is empty: give a polygon that covers something")
-        if not self.geometry.is_valid:
-            reason = explain_validity(self.geometry)
-            raise RecipeError(f"the region is no valid polygon ({reason}): mend it, e.g. by make_valid")
-        try:
-            geographic = CRS.from_user_input(self.crs).is_geographic
-        except CRSError as error:
-            raise RecipeError(f"the region's CRS {self.crs!r} is unknown to PROJ") from error
+        object.__setattr__(self, "geometry", mended(self.geometry))
+        object.__setattr__(self, "crs", known_crs(self.crs))
         west, south, east, north = self.geometry.bounds
-        if geographic and not (west >= -180 and south >= -90 and east <= 180 and north <= 90):
+        once = west >= -360 and east <= 540 and east - west <= 360 + ROUNDING
+        if is_geographic(self.crs) and not (once and south >= -90 and north <= 90):
             raise RecipeError(
                 f"the region reaches from {west:g} to {east:g} degrees east and {south:g} to {north:g} "
-                "degrees north, expected -180 to 180 and -90 to 90; regions across the antimeridian "
-                "are not yet supported: split the polygon at 180 degrees"
+                "degrees north, expected -90 to 90 north and, east, at most 360 degrees within -360 to 540"
             )
-        if not geographic:
-            self._refuse_poles_and_antimeridian()
+        # a region that leaves its CRS's domain says so now and not on a worker
+        _ = self.bounds
+
+    @classmethod
+    def of(cls, area: object) -> Region:
+        """Return the region that is meant by a box, a table, a polygon or a file.
+
+        Parameters
+        ----------
+        area : Region, (west, south, east, north), GeoDataFrame, GeoSeries, shapely polygon, or path
+            A box and a polygon are of longitudes and latitudes.
+
+        Raises
+        ------
+        RecipeError
+            If it is none of these, or no region.
+
+        Examples
+        --------
+        >>> Region.of((170, -20, -170, -10))
+        <Region 170..190°E -20..-10°N, 5 vertices>
+        """
+        match area:
+            case Region():
+                return area
+            case gpd.GeoDataFrame() | gpd.GeoSeries():
+                return cls.from_frame(area)
+            case BaseGeometry():
+                return cls(geometry=area)
+            case str() | PathLike():
+                return cls.from_file(area)
+        box = _four_numbers(area)
+        if box is not None:
+            return cls.from_bbox(*box)
+        raise RecipeError(
+            f"a region cannot be made of {area!r:.80}: give [west, south, east, north] in degrees, a file "
+            "of polygons, a GeoDataFrame or a shapely polygon"
+        )
 
     @classmethod
     def from_bbox(cls, west: float, south: float, east: float, north: float) -> Region:
         """Return the region between two meridians and two parallels, in degrees.
 
+        A box whose west is above its east crosses the antimeridian.
+
         Raises
         ------
         RecipeError
-            If it is empty, or crosses the antimeridian (not yet supported).
+            If it is empty or off the Earth.
         """
-        if not (west < east and south < north):
+        eastern = east + 360 if west > east else east
+        if not (west < eastern and south < north):
             raise RecipeError(
                 f"[west, south, east, north] is [{west:g}, {south:g}, {east:g}, {north:g}]: expected "
-                "west < east and south < north; a box across the antimeridian is not yet supported"
+                "west < east, or west > east across the antimeridian, and south < north"
             )
-        return cls(geometry=shapely.box(west, south, east, north))
+        return cls(geometry=shapely.box(west, south, eastern, north))
 
     @classmethod
     def from_frame(cls, frame: gpd.GeoDataFrame | gpd.GeoSeries) -> Region:
@@ -107,15 +150,11 @@ class Region(Digested):
         Raises
         ------
         RecipeError
-            If the frame has no CRS or no valid polygon.
+            If the frame has no CRS, no polygon, or something else than polygons.
         """
         if frame.crs is None:
             raise RecipeError("the region's table has no CRS: set one with set_crs")
-        invalid = frame.geometry[~frame.geometry.is_valid]
-        if len(invalid):
-            reason = explain_validity(invalid.iloc[0])
-            raise RecipeError(f"{len(invalid)} polygons of the region are invalid, first: {reason}")
-        return cls(geometry=frame.geometry.union_all(), crs=frame.crs.to_string())
+        return cls(geometry=joined(frame.geometry.dropna().tolist()), crs=frame.crs.to_string())
 
     @classmethod
     def from_file(cls, path: str | PathLike[str]) -> Region:
@@ -130,11 +169,17 @@ class Region(Digested):
             frame = gpd.read_file(path)
         except Exception as error:  # pyogrio raises whatever GDAL reports
             raise RecipeError(f"no region could be read from {path}: {error}") from error
+        if not isinstance(frame, gpd.GeoDataFrame):
+            raise RecipeError(f"no region could be read from {path}: it is a table without polygons")
         return cls.from_frame(frame)
 
     def __repr__(self) -> str:
         west, south, east, north = self.bounds
         return f"<Region {west:.4g}..{east:.4g}°E {south:.4g}..{north:.4g}°N, {self.vertices} vertices>"
+
+    def __getstate__(self) -> Mapping[str, object]:
+        """Return the fields only: what was computed from them is larger, and holds locks."""
+        return {"geometry": self.geometry, "crs": self.crs}
 
     def content(self) -> object:
         """Return geometry and CRS."""
@@ -146,13 +191,15 @@ class Region(Digested):
         return int(shapely.get_num_coordinates(self.geometry))
 
     def outline(self, *, vertices: int = 2000) -> BaseGeometry:
-        """Return the region in longitude and latitude for pictures, simplified to about some vertices."""
-        shape = self.geometry
-        if self.crs != LONGITUDE_LATITUDE:
-            left, bottom, right, top = shape.bounds
-            bent = shapely.segmentize(shape, max(right - left, top - bottom) / _PARTS_PER_EDGE)
-            move = transformer(self.crs, LONGITUDE_LATITUDE).transform
-            shape = shapely.transform(bent, lambda xy: np.column_stack(move(xy[:, 0], xy[:, 1])))
+        """Return the region in longitude and latitude for pictures, simplified to about some vertices.
+
+        Longitudes are within -180 to 180: parts end at the antimeridian (RFC 7946), and what holds a pole
+        goes along it.
+        """
+        if self.crs == LONGITUDE_LATITUDE:
+            shape = cut_at_antimeridian(self.geometry)
+        else:
+            shape = on_the_map(self.geometry, self.crs)
         tolerance = 1e-4
         while shapely.get_num_coordinates(shape) > vertices and tolerance < 1:
             shape = shapely.simplify(shape, tolerance)
@@ -160,55 +207,35 @@ class Region(Digested):
         return shape
 
     @cached_property
-    def bounds(self) -> tuple[float, float, float, float]:
+    def bounds(self) -> Box:
         """West, south, east and north in degrees; every row that the region contains is inside.
 
-        In a CRS other than longitude and latitude the edges are curves there. They are followed point
-        by point, and the box is widened by what they may bulge between two points.
+        West is of -180 to 180, and east above it: above 180 where the region crosses the antimeridian.
+        A region all round the Earth, or that holds a pole, reaches from -180 to 180. In a CRS other than
+        longitude and latitude the edges are curves here: they are followed piece by piece, and the box is
+        widened by what they may bulge between two points.
         """
         if self.crs == LONGITUDE_LATITUDE:
-            west, south, east, north = self.geometry.bounds
-            return west, south, east, north
-        return _widened(self.bounds_in(LONGITUDE_LATITUDE), limits=(-180.0, -90.0, 180.0, 90.0))
+            return own_bounds(self.geometry)
+        return Edges.of(self.geometry, self.crs).bounds_in(LONGITUDE_LATITUDE)
 
-    def bounds_in(self, crs: str) -> tuple[float, float, float, float]:
+    def bounds_in(self, crs: str) -> Box:
         """Return left, bottom, right and top of the region in another CRS, edges followed as curves.
 
-        The box is wider than the points on the edges, by as much as an edge may bulge between two of
-        them: a row inside the region is inside the box.
+        Every row inside the region is inside the box. In a geographic CRS it is as :attr:`bounds`. Along
+        an axis where the region crosses the outer edge of the CRS's plane, it is the CRS's area of use.
+
+        Raises
+        ------
+        RecipeError
+            If the CRS is unknown, or cannot hold the region.
         """
-        pieces = self._pieces_in(crs)
-        ends, middles = pieces[:, ::2], pieces[:, 1]
-        bulge = np.abs(middles - ends.mean(axis=1)).max(axis=0)
-        left, bottom = pieces.min(axis=(0, 1)) - bulge
-        right, top = pieces.max(axis=(0, 1)) + bulge
-        return float(left), float(bottom), float(right), float(top)
-
-    def _pieces_in(self, crs: str) -> NDArray[np.float64]:
-        """Return (n, 3, 2) x and y of start, middle and end of each short piece of the outline."""
-        left, bottom, right, top = self.geometry.bounds
-        step = max(right - left, top - bottom) / _PARTS_PER_EDGE
-        rings = shapely.segmentize(shapely.get_rings(shapely.get_parts(self.geometry)), step)
-        points, ring = shapely.get_coordinates(rings, return_index=True)
-        starts = np.flatnonzero(ring[:-1] == ring[1:])
-        start, end = points[starts], points[starts + 1]
-        pieces = np.stack([start, (start + end) / 2, end], axis=1)
-        x, y = transformer(self.crs, crs).transform(pieces[..., 0], pieces[..., 1])
-        moved = np.stack([x, y], axis=-1)
-        if not np.isfinite(moved).all():
-            raise RecipeError(f"the region cannot be expressed in {crs}: it leaves that CRS's domain")
-        return moved
-
-    def _refuse_poles_and_antimeridian(self) -> None:
-        poles = np.array([-90.0, 90.0])
-        x, y = transformer(LONGITUDE_LATITUDE, self.crs).transform(np.zeros(2), poles)
-        longitude = self._pieces_in(LONGITUDE_LATITUDE)[..., 0]
-        around = shapely.intersects_xy(self.geometry, x, y).any()
-        if around or (np.abs(np.diff(longitude, axis=1)) > 180).any():
-            raise RecipeError(
-                f"the region in {self.crs} holds a pole or crosses the antimeridian: such regions "
-                "are not yet supported; give its parts east and west of 180 degrees"
-            )
+        target = known_crs(crs)
+        if target == LONGITUDE_LATITUDE:
+            return self.bounds
+        if target == self.crs:
+            return own_bounds(self.geometry) if is_geographic(target) else self._own_box
+        return Edges.of(self.geometry, self.crs).bounds_in(target)
 
     def contains(self, longitude: object, latitude: object) -> NDArray[np.bool_]:
         """Return which points are inside; the boundary is outside.
@@ -216,7 +243,8 @@ class Region(Digested):
         Parameters
         ----------
         longitude, latitude : (n,) array-like of float
-            Degrees east (-180 to 180) and north. A point without coordinates (NaN) is outside.
+            Degrees east, of any turn (-180 to 180, 0 to 360), and north. A point without coordinates
+            (NaN) is outside.
 
         Returns
         -------
@@ -224,29 +252,61 @@ class Region(Digested):
         """
         x = np.asarray(longitude, dtype=np.float64)
         y = np.asarray(latitude, dtype=np.float64)
-        west, south, east, north = self.bounds
-        inside = (x >= west) & (x <= east) & (y >= south) & (y <= north)
-        near = np.flatnonzero(inside)
-        if near.size:
-            x, y = x[near], y[near]
-            if self.crs != LONGITUDE_LATITUDE:
-                x, y = transformer(LONGITUDE_LATITUDE, self.crs).transform(x, y)
-            shapely.prepare(self.geometry)
-            inside[near] = shapely.contains_xy(self.geometry, x, y)
+        inside = np.zeros(x.shape, np.bool_)
+        for first in range(0, x.size, _BLOCK):
+            block = slice(first, first + _BLOCK)
+            self._contains(x[block], y[block], inside[block])
         return inside
 
+    def _contains(self, x: Floats, y: Floats, inside: NDArray[np.bool_]) -> None:
+        """Set which points are inside, of those within the bounds."""
+        own = self.crs == LONGITUDE_LATITUDE
+        west, south, east, north = self._own_box if own else self.bounds
+        moved = turned(x, west)
+        near = np.flatnonzero((moved >= west) & (moved <= east) & (y >= south) & (y <= north))
+        if not near.size:
+            return
+        if own:
+            inside[near] = self._contains_degrees(moved[near], y[near])
+            return
+        x, y = transformer(LONGITUDE_LATITUDE, self.crs).transform(x[near], y[near])
+        if is_geographic(self.crs):
+            inside[near] = self._contains_degrees(turned(x, self._own_box[0]), y)
+        else:
+            inside[near] = self._mask.contains(x, y)
 
-def _widened(
-    box: tuple[float, float, float, float], *, limits: tuple[float, float, float, float]
-) -> tuple[float, float, float, float]:
-    """Return the box grown by a thousandth of its larger side, within limits.
+    def _contains_degrees(self, x: Floats, y: Floats) -> NDArray[np.bool_]:
+        """Return which points of the polygon's own longitudes are inside, seam and poles seen to."""
+        inside = self._mask.contains(x, y)
+        west, _, east, _ = self._own_box
+        if all_round(west, east):
+            seam = np.flatnonzero((x <= west) | (x >= east))
+            inside[seam] = self._welded.contains(x[seam], y[seam])
+            for pole in self._poles_inside:
+                inside[y == pole] = True
+        return inside
 
-    An edge cut into 100 parts deviates from its chords by at most 1/(8 * 100**2) of its own bulge.
-    """
-    margin = 1e-3 * max(box[2] - box[0], box[3] - box[1])
-    return (
-        max(box[0] - margin, limits[0]),
-        max(box[1] - margin, limits[1]),
-        min(box[2] + margin, limits[2]),
-        min(box[3] + margin, limits[3]),
-    )
+    @cached_property
+    def _own_box(self) -> Box:
+        west, south, east, north = self.geometry.bounds
+        return west, south, east, north
+
+    @cached_property
+    def _mask(self) -> Mask:
+        return Mask(self.geometry)
+
+    @cached_property
+    def _welded(self) -> Mask:
+        return Mask(welded(self.geometry))
+
+    @cached_property
+    def _poles_inside(self) -> tuple[float, ...]:
+        return tuple(pole for pole in (-90.0, 90.0) if covers_parallel(self.geometry, pole))
+
+
+def _four_numbers(area: object) -> tuple[float, float, float, float] | None:
+    try:
+        west, south, east, north = (float(number) for number in area)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        return None
+    return west, south, east, north

@@ -39,7 +39,7 @@ def draw(dataset: xr.Dataset, subject: Subject) -> Page:
     """Return the page of a result on a grid."""
     raster = Raster.of(subject.values, dataset.get("spatial_ref"))
     region = dataset.attrs.get("eoscale_region")
-    polygons = outline(str(region), raster.crs) if region else None
+    polygons = outline(str(region), raster) if region else None
     window = mosaic.occupied(subject) if polygons is None else raster.window(polygons.bounds)
     window = window or raster.window(raster.box())
     base = Base(view=View.around(raster.crs, raster.box(window)), region=polygons)

@@ -11,10 +11,12 @@ import shapely
 import xarray as xr
 from numpy.typing import NDArray
 from pyproj import CRS, Geod
+from shapely import affinity
 from shapely.geometry.base import BaseGeometry
 
 from eoscale.errors import RecipeError
 from eoscale.model.region import LONGITUDE_LATITUDE, transformer
+from eoscale.model.sphere import polygons_of
 from eoscale.plot.mosaic import Mosaic, Window
 
 Box: TypeAlias = tuple[float, float, float, float]
@@ -117,7 +119,7 @@ class View:
         wide, tall = max(wide, tall * _NARROWEST), max(tall, wide / _WIDEST)
         x, y, across, along = (left + right) / 2, (bottom + top) / 2, wide / 2, tall / view.stretch / 2
         grown = (x - across, y - along, x + across, y + along)
-        return cls(crs=crs, box=_on_earth(grown) if crs.is_geographic else grown)
+        return cls(crs=crs, box=_on_earth(grown, box) if crs.is_geographic else grown)
 
     @cached_property
     def stretch(self) -> float:
@@ -162,14 +164,22 @@ class View:
         return float(Geod(ellps="WGS84").line_length(longitude, latitude))
 
 
-def _on_earth(box: Box) -> Box:
-    left, bottom, right, top = box
-    return max(left, -180.0), max(bottom, -90.0), min(right, 180.0), min(top, 90.0)
+def _on_earth(grown: Box, box: Box) -> Box:
+    """Return a grown box of degrees without what the Earth has not; it may cross the antimeridian."""
+    left, bottom, right, top = grown
+    if box[2] <= 180:
+        left, right = max(left, -180.0), min(right, 180.0)
+    return left, max(bottom, -90.0), min(right, left + 360), min(top, 90.0)
 
 
-def outline(geojson: str, crs: CRS) -> BaseGeometry:
-    """Return a region given in degrees as polygons of a CRS's plane, its edges followed as curves."""
-    geometry = shapely.from_geojson(geojson)
+def outline(geojson: str, raster: Raster) -> BaseGeometry:
+    """Return a region given in degrees as polygons of a raster's plane, its edges followed as curves."""
+    geometry, crs = shapely.from_geojson(geojson), raster.crs
+    if crs.is_geographic and raster.box()[2] > 180:
+        # its parts beyond the antimeridian lie a turn further on this raster
+        window = shapely.box(raster.left, -90, raster.left + 360, 90)
+        eastern = affinity.translate(geometry, 360)
+        geometry = polygons_of(shapely.intersection(shapely.union(geometry, eastern), window))
     west, south, east, north = geometry.bounds
     bent = shapely.segmentize(geometry, max(east - west, north - south) / _PARTS)
     to_plane = transformer(LONGITUDE_LATITUDE, crs.to_wkt())

@@ -50,11 +50,10 @@ def bind(recipe: Recipe, granules: GranuleList | str | None = None, *, sample: i
 
 
 def _region(recipe: Recipe) -> Region | None:
-    if recipe.region is None:
+    area = recipe.region
+    if area is None:
         return None
-    if isinstance(recipe.region, str):
-        return Region.from_file(recipe.beside(recipe.region))
-    return Region.from_bbox(*recipe.region)
+    return Region.of(recipe.beside(area) if isinstance(area, str) else area)
 
 
 def _granules(recipe: Recipe, given: GranuleList | str | None, query: Query) -> GranuleList:

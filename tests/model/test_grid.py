@@ -11,7 +11,17 @@ from shapely.geometry.base import BaseGeometry
 from eoscale.errors import RecipeError
 from eoscale.model.grid import Grid, _multiples
 from eoscale.model.region import LONGITUDE_LATITUDE, Region, transformer
-from tests.strategies import RESOLUTIONS, Floats, grids, near_the_edges, polygons, projected_regions
+from tests.strategies import (
+    POLAR,
+    RESOLUTIONS,
+    Floats,
+    grids,
+    near_the_edges,
+    polar_regions,
+    polygons,
+    projected_regions,
+    regions_in_any_turn,
+)
 
 
 def _around(first: int, cells: int, resolution: float) -> Floats:
@@ -35,23 +45,61 @@ def test_a_cell_holds_its_west_and_south_edges(grid: Grid) -> None:
     y = _around(grid.south, grid.height, resolution)
     x, y = (along.ravel() for along in np.meshgrid(x[np.abs(x) <= 180], y[np.abs(y) <= 90]))
     x, y, i, j = _located(grid, x, y)
+    # rows that lie west of the grid's west edge are a turn further
+    here = x >= grid.west * resolution
+    x, y, i, j = x[here], y[here], i[here], j[here]
     assert (i * resolution <= x).all()
     assert (x < (i + 1) * resolution).all()
     assert (j * resolution <= y).all()
-    assert (y < (j + 1) * resolution).all()
+    assert ((y < (j + 1) * resolution) | (y == 90)).all()
 
 
-@given(grids(), st.lists(st.tuples(st.floats(-180, 180), st.floats(-90, 90)), min_size=1))
-def test_a_row_is_on_the_grid_exactly_where_a_cell_holds_it(
+@given(grids(), st.lists(st.tuples(st.floats(-180, 360), st.floats(-90, 90)), min_size=1))
+def test_a_row_is_on_the_grid_exactly_where_a_cell_holds_it_in_some_turn(
     grid: Grid, points: list[tuple[float, float]]
 ) -> None:
     x, y = np.array(points).T
     west, south = grid.west * grid.resolution, grid.south * grid.resolution
     east, north = (grid.west + grid.width) * grid.resolution, (grid.south + grid.height) * grid.resolution
-    on_grid = (x >= west) & (x < east) & (y >= south) & (y < north)
+    turned = x + np.array([-720, -360, 0, 360, 720])[:, None]
+    on_grid = ((turned >= west) & (turned < east)).any(axis=0) & (y >= south)
+    on_grid &= (y < north) | ((y == 90) & (north == 90))
     found = grid.locate({"longitude": x, "latitude": y})
     assert found.rows.tolist() == np.flatnonzero(on_grid).tolist()
     assert found.weights is None
+
+
+@given(st.sampled_from([0.1, 1 / 3, 0.7, 1.0, 2.5, 50.0]) | st.floats(0.05, 200), st.floats(-180, 179))
+def test_a_grid_all_round_the_earth_holds_every_place_once(resolution: float, west: float) -> None:
+    world = Region.from_bbox(west, -90, west + 360, 90)
+    for region in (world, None):
+        grid = Grid.over(region, crs=LONGITUDE_LATITUDE, resolution=resolution)
+        assert (grid.width - 1) * resolution < 360 <= grid.width * resolution
+        x = _around(grid.west, min(grid.width, 50), resolution)
+        x = np.concatenate([x, x + 360, x - 360, [-180, 180, 0, 360, -360, 540, west, west + 360]])
+        y = np.resize([90.0, 0.0, -90.0], x.shape)
+        assert grid.locate({"longitude": x, "latitude": y}).rows.size == x.size
+    column = _located(grid, np.array([180.0, -180.0]), np.zeros(2))[2]
+    assert column[0] == column[1]
+
+
+def test_rows_at_180_degrees_and_at_the_poles_are_in_the_first_column_and_the_outer_rows() -> None:
+    world = Grid.over(None, crs=LONGITUDE_LATITUDE, resolution=0.5)
+    _, _, i, j = _located(world, np.array([180.0, -180.0, 10.0, 10.0]), np.array([0.0, 0.0, 90.0, -90.0]))
+    assert i.tolist() == [-360, -360, 20, 20]
+    assert j.tolist() == [0, 0, 179, -180]
+    north = Grid(crs=LONGITUDE_LATITUDE, resolution=1.0, west=0, south=80, width=3, height=9)
+    assert not north.locate({"longitude": np.ones(1), "latitude": np.array([90.0])}).rows.size
+
+
+def test_a_grid_across_the_antimeridian_holds_both_sides_of_it() -> None:
+    grid = Grid.over(Region.from_bbox(170, -20, -170, -10), crs=LONGITUDE_LATITUDE, resolution=0.5)
+    assert (grid.west, grid.width) == (340, 40)
+    x = np.array([-175.0, 185.0, 175.0, 180.0, -180.0, -170.5, 169.0, -169.0, 0.0])
+    found = grid.locate({"longitude": x, "latitude": np.full(x.shape, -15.0)})
+    assert found.rows.tolist() == [0, 1, 2, 3, 4, 5]
+    assert (found.bins % grid.width).tolist() == [30, 30, 10, 20, 20, 39]
+    assert grid.coordinates()["longitude"].values[[0, -1]].tolist() == [170.25, 189.75]
 
 
 @given(RESOLUTIONS, st.lists(st.floats(-1e7, 1e7), min_size=1), st.integers(-(10**6), 10**6))
@@ -92,7 +140,9 @@ def test_grids_of_one_resolution_share_their_edges(grid: Grid, right: int, up: i
         height=grid.height,
     )
     x = _around(grid.west, grid.width, grid.resolution)
-    x = x[np.abs(x) <= 180]
+    # a row off a grid's own turn may be on it in another
+    west, east = max(grid.west, other.west), min(grid.west, other.west)
+    x = x[(np.abs(x) <= 180) & (x >= west * grid.resolution) & (x < east * grid.resolution + 360)]
     y = np.full(x.shape, np.clip((grid.south + grid.height / 2) * grid.resolution, -90, 90))
     here, there = _located(grid, x, y), _located(other, x, y)
     both = np.intersect1d(here[0], there[0])
@@ -154,13 +204,14 @@ def test_dimensions_are_named_after_the_kind_of_crs() -> None:
 
 @given(polygons(), RESOLUTIONS)
 def test_a_grid_over_a_region_is_the_smallest_that_covers_it(shape: BaseGeometry, resolution: float) -> None:
-    resolution = max(resolution, 0.05)
-    grid = Grid.over(Region(geometry=shape), crs=LONGITUDE_LATITUDE, resolution=resolution)
-    left, bottom, right, top = shape.bounds
+    resolution = min(max(resolution, 0.05), 60)
+    region = Region(geometry=shape)
+    grid = Grid.over(region, crs=LONGITUDE_LATITUDE, resolution=resolution)
+    left, bottom, right, top = region.bounds
     east, north = grid.west + grid.width, grid.south + grid.height
     assert grid.west * resolution <= left < (grid.west + 1) * resolution
     assert grid.south * resolution <= bottom < (grid.south + 1) * resolution
-    assert (east - 1) * resolution < right <= east * resolution
+    assert (east - 1) * resolution < right <= east * resolution or grid.width * resolution >= 360
     assert (north - 1) * resolution < top <= north * resolution
 
 
@@ -177,13 +228,55 @@ def test_a_grid_over_a_region_holds_every_row_of_it(shape: BaseGeometry, resolut
 
 @given(projected_regions(), st.sampled_from(["EPSG:3413", "EPSG:32622", LONGITUDE_LATITUDE]))
 def test_a_grid_in_another_crs_holds_every_row_of_a_region(region: Region, crs: str) -> None:
-    x, y = near_the_edges(region.geometry).T
-    longitude, latitude = transformer(region.crs, LONGITUDE_LATITUDE).transform(x, y)
-    inside = region.contains(longitude, latitude)
-    columns = {"longitude": longitude[inside], "latitude": latitude[inside]}
-    resolution = 0.01 if crs == LONGITUDE_LATITUDE else 100.0
-    found = Grid.over(region, crs=crs, resolution=resolution).locate(columns)
+    _assert_held(region, crs, 0.01 if crs == LONGITUDE_LATITUDE else 100.0)
+
+
+@given(
+    regions_in_any_turn() | polar_regions(),
+    st.sampled_from([LONGITUDE_LATITUDE, "EPSG:6933", "EPSG:8857", "ESRI:54009", "EPSG:3832"]),
+)
+def test_a_grid_holds_every_row_of_a_region_across_the_antimeridian_or_around_a_pole(
+    region: Region, crs: str
+) -> None:
+    _assert_held(region, crs, 0.1 if crs == LONGITUDE_LATITUDE else 1e5)
+
+
+@given(polar_regions(), st.sampled_from(sorted(POLAR)))
+def test_a_grid_in_a_polar_crs_holds_every_row_of_a_polar_region(region: Region, crs: str) -> None:
+    if POLAR[crs] == POLAR[region.crs]:
+        _assert_held(region, crs, 1e3)
+
+
+def _assert_held(region: Region, crs: str, resolution: float) -> None:
+    points = near_the_edges(region.geometry)
+    x, y = transformer(region.crs, LONGITUDE_LATITUDE).transform(*points.T)
+    random = np.random.default_rng(0)
+    west, south, east, north = region.bounds
+    x = np.concatenate([x, random.uniform(west, east, 2000), [0, 180, 0, 180]])
+    y = np.concatenate([y, random.uniform(south, north, 2000), [90, 90, -90, -90]])
+    inside = region.contains(x, y)
+    assert inside.any()
+    found = Grid.over(region, crs=crs, resolution=resolution).locate(
+        {"longitude": x[inside], "latitude": y[inside]}
+    )
     assert found.rows.size == inside.sum()
+
+
+@pytest.mark.parametrize(
+    ("crs", "area"),
+    [
+        ("EPSG:3413", (-180, 60, 180, 90)),
+        ("EPSG:3031", (-180, -90, 180, -60)),
+        ("EPSG:3832", (170, -20, -170, -10)),
+        ("EPSG:6933", (170, -20, -170, -10)),
+        (LONGITUDE_LATITUDE, (-180, 60, 180, 90)),
+    ],
+)
+def test_grids_over_caps_and_over_the_antimeridian_hold_what_is_inside(
+    crs: str, area: tuple[float, float, float, float]
+) -> None:
+    region = Region.from_bbox(*area)
+    _assert_held(region, crs, 0.1 if crs == LONGITUDE_LATITUDE else 5e4)
 
 
 @pytest.mark.parametrize(("crs", "south", "side"), [("EPSG:3413", 60.0, 1), ("EPSG:3031", -60.3, -1)])
@@ -223,6 +316,7 @@ def test_equal_grids_have_equal_digests() -> None:
         ({"width": 0}, "grid of 0 x 2 cells; expected 1"),
         ({"width": -1, "height": -1}, "grid of -1 x -1 cells"),
         ({"width": 2**30, "height": 2**11}, r"expected 1 to 2\*\*40"),
+        ({"crs": "EPSG:4326", "resolution": 0.7, "width": 516}, "round the Earth more than once.*most 515"),
     ],
 )
 def test_what_is_no_grid_is_refused(words: dict[str, float], reason: str) -> None:
