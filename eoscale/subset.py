@@ -80,7 +80,7 @@ def passing(preset: Preset | None, values: Mapping[str, Values], size: int) -> N
     good = np.ones(size, np.bool_)
     for condition in preset.conditions if preset else ():
         column = values[condition.variable]
-        good &= condition.passes(column.values) & ~column.missing
+        good &= condition.passes(column.data) & ~column.missing
     return good
 
 
@@ -114,5 +114,5 @@ def decided(where: Where | None, values: Mapping[str, Values], size: int) -> Dec
     if where is None:
         return Decided(np.ones(size, np.bool_), np.zeros(size, np.bool_))
     undecided = np.logical_or.reduce([values[name].missing for name in where.names])
-    holds = where.holds({name: values[name].values for name in where.names})
+    holds = where.holds({name: values[name].data for name in where.names})
     return Decided(holds & ~undecided, undecided)

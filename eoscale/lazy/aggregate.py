@@ -85,24 +85,32 @@ def aggregate(
 
     Examples
     --------
-    >>> cube = aggregate(getfixture("granules") / "*.h5", variables=["h_li"], region=(-55, 60, -20, 84),
-    ...     by=[{"grid": {"crs": "EPSG:3413", "resolution": 100_000}}], statistics=["count", "mean"])
-    >>> cube
-    <xarray.Dataset> ...
-    >>> int(cube.h_li_count.sum().compute(scheduler="threads")) > 0
+    >>> from tempfile import TemporaryDirectory
+    >>> from pathlib import Path
+    >>> from eoscale import product, synthetic
+    >>> folder = TemporaryDirectory()
+    >>> paths = synthetic.make(product("ATL06"), 2, folder=Path(folder.name))
+    >>> grid = {"grid": {"crs": "EPSG:3413", "resolution": 100_000}}
+    >>> cube = aggregate(
+    ...     paths, variables=["h_li"], region=(-55, 60, -20, 84), by=[grid], statistics=["count", "mean"]
+    ... )
+    >>> cube.h_li_mean.dims
+    ('y', 'x')
+    >>> bool(cube.h_li_count.sum().compute(scheduler="threads") > 0)
     True
+    >>> folder.cleanup()
     """
     if isinstance(source, dd.DataFrame):
         if opening:
             raise RecipeError(f"{', '.join(opening)}: say it when the granules are opened, this is a frame")
         frame = source
     else:
-        frame = open(source, **opening)  # type: ignore[misc]
+        frame = open(source, **opening)
     reader = _reader(frame)
     job = None if reader is None else reader.work.job()
     summary = Summary(
         cube=Cube(axes=_axes(by, statistics, job)),
-        variables=_variables(frame, job),
+        variables=_variables(frame),
         statistics=tuple(statistics),
     )
     arrays = graphs.arrays(summary, *_partitions(frame, summary, job))
@@ -140,7 +148,7 @@ def _axes(
     return tuple(sorted(axes, key=lambda axis: isinstance(axis, Grid) - isinstance(axis, Period)))
 
 
-def _variables(frame: dd.DataFrame, job: Job | None) -> tuple[str, ...]:
+def _variables(frame: dd.DataFrame) -> tuple[str, ...]:
     """Return the numbers of a frame that are no coordinates."""
     lacking = [name for name in (GRANULE, TIME, LONGITUDE, LATITUDE) if name not in frame.columns]
     if lacking:

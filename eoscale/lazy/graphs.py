@@ -90,7 +90,8 @@ def _array(name: str, token: str, cube: Cube, dtype: np.dtype[Any], tasks: Mappi
     blocks = f"block-{token}"
     places = product(*(range(n) for n in cube.tile_grid))  # tiles are numbered in this order
     layer = {(key, *place): (getitem, (blocks, tile), name) for tile, place in enumerate(places)}
-    graph = HighLevelGraph({base: tasks, key: layer}, {base: set(), key: {base}})
+    layers: dict[str, Mapping[Any, Any]] = {base: tasks, key: layer}
+    graph = HighLevelGraph(layers, {base: set(), key: {base}})
     chunks = tuple(
         tuple(min(size, n - start) for start in range(0, n, size))
         for n, size in zip(cube.shape, cube.tile_shape, strict=True)
@@ -117,9 +118,8 @@ def reduce_partition(summary: Summary, frame: pd.DataFrame) -> Parts:
 
 def _values(column: pd.Series) -> Values:
     missing = column.isna().to_numpy(np.bool_)
-    if pd.api.types.is_extension_array_dtype(column.dtype):
-        column = column.fillna(column.dtype.type(0))
-        return Values(column.to_numpy(column.dtype.numpy_dtype), missing)
+    if isinstance(column.array, pd.arrays.IntegerArray | pd.arrays.BooleanArray):
+        return Values(column.array.to_numpy(column.array.dtype.type, na_value=0), missing)
     return Values(column.to_numpy(), missing)
 
 

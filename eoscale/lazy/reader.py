@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,21 +10,17 @@ import numpy as np
 import pandas as pd
 
 from eoscale.errors import GranuleError
+from eoscale.lazy.kept import KEPT
 from eoscale.model.columns import BEAM, GEOMETRY, GRANULE, LATITUDE, LONGITUDE, TIME, Array, Values
 from eoscale.model.job import Job
 from eoscale.model.region import LONGITUDE_LATITUDE
-from eoscale.steps.batches import each
-from eoscale.steps.observe import Observations, extend, observe
+from eoscale.steps.observe import Observations
 from eoscale.write.work import Batch, Work
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
-    """Reads a batch of granules as a frame: all that a graph carries, beside the numbers of the batches.
-
-    A filter and what it filters are two reads of one batch in a graph. A thread therefore keeps the rows
-    of the batch that it read last, with the columns it has read of them, and reads only what is new.
-    """
+    """Reads a batch of granules as a frame: all that a graph carries, beside the numbers of the batches."""
 
     work: Work
     described: Mapping[str, Mapping[str, str]]
@@ -41,14 +36,15 @@ class Reader:
         """
         job = self.work.job()
         names = list(columns) if columns is not None else _columns(job)
-        seen = _observations(job, batch, names)
+        seen = KEPT.observations(job, batch, names)
         made = {name: self._column(job, seen, name) for name in names if name != GEOMETRY}
         frame = pd.DataFrame(made, index=pd.RangeIndex(sum(one.size for one in seen)))
         if GEOMETRY not in names:
             return frame
         places = (_coordinate(seen, name) for name in (LONGITUDE, LATITUDE))
         geometry = gpd.GeoSeries.from_xy(*places, crs=LONGITUDE_LATITUDE)
-        return gpd.GeoDataFrame(frame, geometry=geometry)[names]
+        framed: pd.DataFrame = gpd.GeoDataFrame(frame.assign(geometry=geometry)[names])
+        return framed
 
     def meta(self, job: Job) -> gpd.GeoDataFrame:
         """Return the frame without rows: names and types of all columns."""
@@ -66,14 +62,14 @@ class Reader:
                 return pd.Series(
                     pd.Categorical.from_codes(
                         np.repeat(np.array(codes, np.int8), [beam.rows.size for beam in beams]),
-                        categories=list(job.product.groups),
+                        categories=pd.Index(job.product.groups),
                     )
                 )
             case "time" | "longitude" | "latitude":
                 return pd.Series(_coordinate(seen, name))
         dtype = np.dtype(self.described[name]["dtype"])
         pieces = [_typed(one, name, one.values(job.columns[name]), dtype) for one in seen if one.beams]
-        values = np.concatenate([np.empty(0, dtype), *(piece.values for piece in pieces)])
+        values = np.concatenate([np.empty(0, dtype), *(piece.data for piece in pieces)])
         missing = np.concatenate([np.empty(0, np.bool_), *(piece.missing for piece in pieces)])
         return _masked(values, missing)
 
@@ -89,13 +85,13 @@ def _coordinate(seen: Iterable[Observations], name: str) -> Array:
 
 def _typed(seen: Observations, name: str, column: Values, dtype: np.dtype[np.generic]) -> Values:
     """Return values in the type of the frame, or refuse those that it cannot hold."""
-    if not np.can_cast(column.values.dtype, dtype, "safe"):
+    if not np.can_cast(column.data.dtype, dtype, "safe"):
         raise GranuleError(
-            f"{name} is {column.values.dtype} here and {dtype} in the first granule: open them apart",
+            f"{name} is {column.data.dtype} here and {dtype} in the first granule: open them apart",
             granule=seen.receipt.granule,
             url=seen.chunks.url,
         )
-    return Values(column.values.astype(dtype, copy=False), column.missing)
+    return Values(column.data.astype(dtype, copy=False), column.missing)
 
 
 def _masked(values: Array, missing: Array) -> pd.Series:
@@ -105,33 +101,3 @@ def _masked(values: Array, missing: Array) -> pd.Series:
     if values.dtype.kind == "b":
         return pd.Series(pd.arrays.BooleanArray(values, missing))
     return pd.Series(pd.arrays.IntegerArray(values, missing))
-
-
-class _Last(threading.local):
-    """The batch that this thread read last."""
-
-    batch: tuple[str, Batch] | None = None
-    asked: tuple[frozenset[str], ...] = ()
-    """The columns of each time."""
-    seen: Sequence[Observations] = ()
-
-
-_last = _Last()
-
-
-def _observations(job: Job, batch: Batch, names: Sequence[str]) -> Sequence[Observations]:
-    """Return the observations of a batch, with at least the variables among some columns.
-
-    One graph never asks twice for the same columns of a batch. Who does computes anew, and reads anew.
-    """
-    wanted = frozenset(names)
-    known = _last.batch == (job.digest, batch) and wanted not in _last.asked
-    earlier, asked = (_last.seen, _last.asked) if known else ((), ())
-    variables = [name for name in names if name in job.columns]
-    _last.batch, _last.seen = None, ()  # an error below leaves nothing half-read behind
-    if known:
-        seen = [extend(job, one, variables) for one in earlier]
-    else:
-        seen = each(job, batch, lambda granule: observe(job, granule, variables))
-    _last.batch, _last.asked, _last.seen = (job.digest, batch), (*asked, wanted), seen
-    return seen

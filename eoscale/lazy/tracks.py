@@ -16,7 +16,7 @@ import shapely
 
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
-from eoscale.errors import CatalogError, RecipeError
+from eoscale.errors import CatalogError, RecipeError, RunError
 from eoscale.lazy.reader import Reader
 from eoscale.model.granule import GranuleList
 from eoscale.model.job import Job
@@ -33,7 +33,7 @@ Granules: TypeAlias = GranuleList | str | PathLike[str] | Sequence[str | PathLik
 """A granule list; or paths, globs, text files of URLs, saved lists, one or several."""
 
 
-def open(  # noqa: A001, PLR0913  the library's front door; one parameter a question
+def open(  # noqa: A001  the library's front door
     granules: Granules,
     *,
     variables: Sequence[str] | Mapping[str, str],
@@ -82,15 +82,21 @@ def open(  # noqa: A001, PLR0913  the library's front door; one parameter a ques
         If there are no granules, or of several products.
     AccessError, GranuleError
         If the first granule cannot be indexed; any other raises when it is computed.
+    RunError
+        If the folder for jobs cannot be written, ``EOSCALE_WORK`` or the user's cache folder.
 
     Examples
     --------
-    >>> folder = getfixture("granules")  # miniature granules
-    >>> ice = open(folder / "*.h5", variables=["h_li"], region=(-55, 60, -20, 84), quality="best")
+    >>> from tempfile import TemporaryDirectory
+    >>> from eoscale import synthetic
+    >>> folder = TemporaryDirectory()
+    >>> paths = synthetic.make(registered("ATL06"), 2, folder=Path(folder.name))
+    >>> ice = open(paths, variables=["h_li"], region=(-55, 60, -20, 84), quality="best")
     >>> ice.columns.tolist()
     ['granule', 'beam', 'time', 'longitude', 'latitude', 'h_li', 'geometry']
     >>> bool(ice[ice.beam == "gt1l"].h_li.mean().compute(scheduler="threads") > 0)
     True
+    >>> folder.cleanup()
     """
     known, listed = _listed(granules, product)
     recipe = Recipe(product=known, variables=variables, period=period, quality=quality, where=where)
@@ -98,7 +104,12 @@ def open(  # noqa: A001, PLR0913  the library's front door; one parameter a ques
     job = Job(recipe=recipe, product=known, region=area, granules=listed)
     cut = batches.cut(job)
     work = Work(folder=str(_shared()), digest=job.digest)
-    work.save_job(job)
+    try:
+        work.save_job(job)
+    except OSError as error:
+        raise RunError(
+            f"{work.folder} cannot be written ({error}): set EOSCALE_WORK to a folder that can"
+        ) from error
     reader = Reader(work=work, described=_described(job))
     # text is of pandas' own type already: converting it would be one more task a partition
     with dask.config.set({"dataframe.convert-string": False}):
@@ -111,32 +122,35 @@ def open(  # noqa: A001, PLR0913  the library's front door; one parameter a ques
 def _listed(granules: Granules, product: str | Product | None) -> tuple[Product, GranuleList]:
     """Return the product of granules, and the granules as a list."""
     if isinstance(granules, GranuleList):
-        names = {granule.product for granule in granules}
+        names = sorted({granule.product for granule in granules})
         if not names:
             raise CatalogError("the granule list is empty: there is nothing to open")
         if product is None and len(names) > 1:
-            raise CatalogError(
-                f"the list has granules of {', '.join(sorted(names))}: open one product at a time"
-            )
-        return _product(names.pop() if product is None else product), granules
+            raise CatalogError(f"there are granules of {', '.join(names)}: open one product at a time")
+        return _product(product or names[0]), granules
     several = [granules] if isinstance(granules, str | PathLike) else granules
     listing = Listing([str(place) for place in several])
     if product is not None:
         known = _product(product)
         return known, listing.search(Query(product=known))
-    found: dict[str, GranuleList] = {}
+    return _recognised(listing)
+
+
+def _recognised(listing: Listing) -> tuple[Product, GranuleList]:
+    """Return the product that the names of files tell, and the files as a list."""
+    found: list[tuple[Product, GranuleList]] = []
     refusal = CatalogError("no granules were given: there is nothing to open")
     for known in REGISTRY.values():
         try:
-            found[known.name] = listing.search(Query(product=known))
+            found.append((known, listing.search(Query(product=known))))
         except CatalogError as error:
             refusal = error
     if len(found) > 1:
-        raise CatalogError(f"there are granules of {', '.join(found)}: say which by `product`")
+        names = ", ".join(known.name for known, _ in found)
+        raise CatalogError(f"there are granules of {names}: say which by `product`")
     if not found:
         raise refusal
-    name, listed = found.popitem()
-    return REGISTRY[name], listed
+    return found[0]
 
 
 def _product(product: str | Product) -> Product:

@@ -24,11 +24,11 @@ RESERVED = frozenset({LONGITUDE, LATITUDE, TIME, GRANULE, BEAM, GEOMETRY, BBOX})
 class Values(NamedTuple):
     """One variable in some rows."""
 
-    values: Array
+    data: Array
     """(n,) scaled as their file says; where missing, whatever the file holds there."""
     missing: NDArray[np.bool_]
     """(n,) whether the row has no value."""
 
     def take(self, rows: NDArray[Any]) -> Values:
         """Return the values of some of the rows, given by numbers or by a mask."""
-        return Values(self.values[rows], self.missing[rows])
+        return Values(self.data[rows], self.missing[rows])

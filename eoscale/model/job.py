@@ -67,17 +67,17 @@ class Job(Digested):
     granules: GranuleList
 
     def __post_init__(self) -> None:
-        names = () if self.where is None else self.where.names
-        asked = [*self.recipe.columns.values(), *(self.recipe.columns.get(name, name) for name in names)]
+        operands = () if self.where is None else self.where.names
+        asked = [*self.recipe.columns.values(), *(self.recipe.columns.get(name, name) for name in operands)]
         rates = {self.product.rate(name) for name in asked}
         if len(rates) > 1:
             names = ", ".join(sorted(rate.name for rate in rates))
             raise RecipeError(f"variables of one recipe share one rate; these are of {names}")
         if not self.rate.longitude:
             raise RecipeError(f"variables of the {self.rate.name} rate are not yet supported")
-        taken = sorted(RESERVED & set(self.recipe.columns))
+        taken = RESERVED & set(self.recipe.columns)
         if taken:
-            raise RecipeError(f"every table has a column {taken[0]}: give the variable another name")
+            raise RecipeError(f"every table has a column {min(taken)}: give the variable another name")
         self.paths  # noqa: B018  a preset or axis that cannot be is an error now, not in a task
         self.axes  # noqa: B018
 

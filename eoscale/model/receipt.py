@@ -9,7 +9,7 @@ STATUSES = ("used", "empty", "skipped", "failed")
 """What can become of a granule that was found; one that is skipped has no receipt."""
 
 REFUSALS = ("outside", "quality", "undecided", "where", "off_axis")
-"""Why a row is not wanted, in the order in which it is asked; each row counts under the first that applies."""
+"""Why a row is not wanted, in the order of asking; each row counts under the first that applies."""
 
 
 @dataclass(frozen=True, kw_only=True)

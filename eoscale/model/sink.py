@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
-Unit = TypeVar("Unit", contravariant=True)
-Block = TypeVar("Block", contravariant=True)
+Unit_contra = TypeVar("Unit_contra", contravariant=True)
+Block_contra = TypeVar("Block_contra", contravariant=True)
 
 
-class Sink(Protocol[Unit, Block]):
+class Sink(Protocol[Unit_contra, Block_contra]):
     """Takes finished blocks in any order, any number of times, and shows them all at once.
 
     A cube is written tile by tile, each a mapping of variables to arrays; a table part by part.
@@ -22,7 +22,7 @@ class Sink(Protocol[Unit, Block]):
         """Lay the output out afresh, hidden from readers."""
         ...
 
-    def write(self, unit: Unit, block: Block, /) -> None:
+    def write(self, unit: Unit_contra, block: Block_contra, /) -> None:
         """Write one tile of every variable, or one part of a table."""
         ...
 

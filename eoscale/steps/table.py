@@ -141,7 +141,7 @@ def _rows(job: Job, seen: Observations) -> pa.Table:
     }
     for name, path in job.columns.items() if seen.beams else ():
         values = seen.values(path)
-        columns[name] = pa.array(values.values, mask=values.missing)
+        columns[name] = pa.array(values.data, mask=values.missing)
     return pa.table(columns)
 
 

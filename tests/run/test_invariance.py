@@ -49,7 +49,7 @@ def client(request: pytest.FixtureRequest) -> Iterator[Client]:
 
 def ready() -> None:
     """Import what tasks need."""
-    importlib.import_module("eoscale.steps")
+    importlib.import_module("eoscale.steps.statistics")
 
 
 def files(store: Path) -> dict[str, str]:

@@ -47,8 +47,8 @@ def test_a_condition_keeps_the_rows_that_meet_it_and_counts_the_others(granule: 
     assert missing.any()
     assert expected.any()
     assert (~expected & ~missing).any()
-    heights = seen.values(f"{SEGMENTS}/h_li").values[expected]
-    assert kept.values(f"{SEGMENTS}/h_li").values.tobytes() == heights.tobytes()
+    heights = seen.values(f"{SEGMENTS}/h_li").data[expected]
+    assert kept.values(f"{SEGMENTS}/h_li").data.tobytes() == heights.tobytes()
     assert kept.receipt.undecided == missing.sum()
     assert kept.receipt.where == (~expected & ~missing).sum()
     assert kept.receipt.outside == seen.receipt.outside
@@ -75,7 +75,7 @@ def test_the_rows_do_not_depend_on_which_columns_are_read(granule: Path) -> None
     little = observe(job, job.granules[0], [])
     later = extend(job, extend(job, little, ["segment_id"]), ["h_li", "segment_id"])
     for name in job.columns.values():
-        assert later.values(name).values.tobytes() == whole.values(name).values.tobytes()
+        assert later.values(name).data.tobytes() == whole.values(name).data.tobytes()
         assert later.values(name).missing.tolist() == whole.values(name).missing.tolist()
     assert little.receipt.bytes < later.receipt.bytes
     assert later.receipt.read == whole.receipt.read
@@ -86,7 +86,7 @@ def test_a_coordinate_that_is_asked_for_as_a_variable_is_read_once(granule: Path
     twice = job_of(granule, variables={"h_li": "h_li", "north": "latitude"}, where="delta_time > 0")
     one, other = (observe(job, job.granules[0]) for job in (plain, twice))
     assert other.receipt.bytes == one.receipt.bytes
-    assert other.values(f"{SEGMENTS}/latitude").values.tobytes() == other.coordinates["latitude"].tobytes()
+    assert other.values(f"{SEGMENTS}/latitude").data.tobytes() == other.coordinates["latitude"].tobytes()
 
 
 def test_longitudes_up_to_360_are_found_in_a_region_of_longitudes_to_180(granule: Path) -> None:
@@ -111,7 +111,7 @@ def test_columns_are_described_from_the_index_alone(granule: Path) -> None:
 
 def test_a_variable_that_no_beam_holds_is_named_with_its_nearest(granule: Path) -> None:
     job = job_of(granule, variables=[f"{SEGMENTS}/h_lii", f"{SEGMENTS}/sigma"])
-    with pytest.raises(MissingVariableError, match="h_lii.*did you mean h_li") as caught:
+    with pytest.raises(MissingVariableError, match=r"h_lii.*did you mean h_li") as caught:
         observe(job, job.granules[0])
     assert caught.value.granule == job.granules[0].id
 

@@ -115,7 +115,7 @@ def test_the_result_equals_numpy_on_all_rows_at_once() -> None:
     job = case().job
     names = case().seen[0].coordinates
     columns = {name: np.concatenate([seen.coordinates[name] for seen in case().seen]) for name in names}
-    columns["h_li"] = np.concatenate([seen.values(job.columns["h_li"]).values for seen in case().seen])
+    columns["h_li"] = np.concatenate([seen.values(job.columns["h_li"]).data for seen in case().seen])
     missing = np.concatenate([seen.values(job.columns["h_li"]).missing for seen in case().seen])
     located = job.cube.locate(columns)
     heights = np.asarray(columns["h_li"][located.rows], np.float64)[~missing[located.rows]]
