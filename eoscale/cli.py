@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,13 +21,13 @@ from eoscale import synthetic
 from eoscale.errors import AccessError, CatalogError, EoscaleError, IncompleteRunError, RecipeError
 from eoscale.model.product import Product
 from eoscale.model.recipe import Recipe
-from eoscale.plot import maps, report, tables
+from eoscale.plot import maps, report, rows, tables
 from eoscale.products import REGISTRY, product
-from eoscale.run import Plan, prepare
+from eoscale.run import Plan, prepare, target
 from eoscale.run import run as run_recipe
 from eoscale.run.ledger import Ledger, beside
-from eoscale.write.publish import published
-from eoscale.write.zarr import open_published
+from eoscale.write.published import form
+from eoscale.write.zarr import open_store
 
 app = typer.Typer(
     help="Granule lists to lazy Dask graphs to Zarr.",
@@ -39,7 +40,7 @@ _out = Console(soft_wrap=True)
 _err = Console(stderr=True, soft_wrap=True)
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML file.")]
-OutputPath = Annotated[Path, typer.Argument(metavar="OUTPUT", help="A published store.")]
+OutputPath = Annotated[Path, typer.Argument(metavar="OUTPUT", help="What a run published.")]
 Granules = Annotated[
     str | None, typer.Option(metavar="LIST", help="A glob, a text file of URLs, or a GeoParquet list.")
 ]
@@ -71,9 +72,9 @@ def run(  # noqa: PLR0913  one parameter an option
     try:
         result = run_recipe(plan, output=output, cluster=cluster, workers=workers, work=folder)
     except IncompleteRunError:
-        target = Path(output or str(plan.job.recipe.output.zarr))
-        if not as_json and beside(target).is_file():
-            _out.print(tables.text(Ledger.load(beside(target)).frame))
+        place = beside(Path(target(plan.job.recipe, output).path))
+        if not as_json and place.is_file():
+            _out.print(tables.text(Ledger.load(place).frame))
         raise
     if as_json:
         _print({"output": str(result.output), "fresh": result.fresh, **_facts(result.ledger)})
@@ -106,12 +107,14 @@ def plan(
 def plot(
     output: OutputPath,
     *,
-    variable: Annotated[str | None, typer.Option(metavar="NAME", help="Such as h_li_mean.")] = None,
+    variable: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Such as h_li_mean; of a table h_li.")
+    ] = None,
     to: Annotated[Path | None, typer.Option("--to", "-o", metavar="PNG")] = None,
     as_json: Json = False,
 ) -> None:
     """Draw a picture of a result."""
-    picture = maps.save(open_published(output), to or output.with_suffix(".png"), variable=variable)
+    picture = _picture(output, to or output.with_suffix(".png"), variable)
     _tell({"picture": str(picture)}, as_json=as_json)
 
 
@@ -125,8 +128,8 @@ def write_report(
     """Show the ledger of a run, and write it as an HTML page."""
     ledger = Ledger.load(beside(output))
     made, picture = {}, None
-    if published(output) is not None:
-        drawn = maps.save(open_published(output), output.with_suffix(".png"))
+    with suppress(IncompleteRunError):  # nothing was published, or a table without rows
+        drawn = _picture(output, output.with_suffix(".png"))
         made["picture"], picture = str(drawn), drawn.read_bytes()
     page = to or output.with_suffix(".html")
     page.write_text(report.html(ledger.frame, _headed(ledger), picture), encoding="utf-8")
@@ -191,6 +194,12 @@ def _status(error: EoscaleError) -> int:
 def _plan(recipe: Path, granules: str | None, sample: int | None, changes: list[str] | None) -> Plan:
     words = dict(_pair(change) for change in changes or ())
     return prepare(Recipe.from_file(recipe, words), granules=granules, sample=sample)
+
+
+def _picture(output: Path, to: Path, variable: str | None = None) -> Path:
+    if form(output) == "zarr":
+        return maps.save(open_store(output), to, variable=variable)
+    return maps.save(rows.gridded(output, variable=variable), to)
 
 
 def _pair(change: str) -> tuple[str, str]:

@@ -46,13 +46,16 @@ def _granules(found: totals.Granules) -> Table:
 
 
 def _rows(found: list[totals.Rows]) -> Table:
+    """Return a table of what became of the rows; a reason that refused none has no column."""
+    reasons = [name for name in REFUSALS if any(one.became[name] for one in found)]
+    ends = [*reasons, "missing", "binned"]
     table = Table(title="\nRows", title_justify="left", box=None, pad_edge=False)
-    table.add_column("variable")
-    for name in ("read", *REFUSALS, "missing", "binned"):
-        table.add_column(name.replace("_", "-"), justify="right")
+    table.add_column("variable", overflow="fold")
+    for name in ("read", *ends):
+        table.add_column(name.replace("_", "-"), justify="right", no_wrap=True)
     table.add_column("")
     for one in found:
-        numbers = (one.read, *one.became.values())
+        numbers = (one.read, *(one.became[end] for end in ends))
         verdict = "" if one.reconciled else "does not add up"
         table.add_row(Text(one.variable), *(f"{number:,}" for number in numbers), Text(verdict, style="red"))
     return table

@@ -23,8 +23,8 @@ from eoscale.run.ledger import Ledger
 from eoscale.run.plan import Plan, cut
 from eoscale.run.progress import Bars, Watcher
 from eoscale.write import publish
+from eoscale.write.published import open_published
 from eoscale.write.work import Work
-from eoscale.write.zarr import open_published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +36,19 @@ class Result:
     fresh: bool
     """False where the same job had been published before, so that nothing was done."""
 
-    def open(self) -> xr.Dataset | pd.DataFrame:
-        """Return the store as a dataset, read lazily; a table as a (Geo)DataFrame."""
-        return open_published(self.output)
+    def open(self) -> xr.Dataset:
+        """Return statistics as a dataset, read lazily."""
+        found = open_published(self.output)
+        if not isinstance(found, xr.Dataset):
+            raise RecipeError(f"{self.output} holds observations: read it by `table`")
+        return found
+
+    def table(self) -> pd.DataFrame:
+        """Return observations as a frame; of a Parquet file, as a GeoDataFrame."""
+        found = open_published(self.output)
+        if isinstance(found, xr.Dataset):
+            raise RecipeError(f"{self.output} holds statistics: read it by `open`")
+        return found
 
 
 def prepare(
@@ -153,7 +163,7 @@ def target(recipe: Recipe, output: str | PathLike[str] | None = None) -> Output:
         raise RecipeError("`output` is missing: say where the result goes, e.g. {zarr: out.zarr}")
     if "://" in path:
         raise RecipeError(f"output {scrub(path)}: only paths of this machine's disks, other stores not yet")
-    kind = "zarr" if recipe.reduce else stated.kind if stated else None
+    kind: str | None = "zarr" if recipe.reduce else stated.kind if stated else None
     ending = Path(path).suffix.lstrip(".")
     if kind != "zarr" and output is not None and ending in ("parquet", "csv", "json"):
         kind = ending

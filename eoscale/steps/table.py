@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from eoscale.model.granule import Granule
 from eoscale.model.job import Job
 from eoscale.model.receipt import Receipt
 from eoscale.model.vocabulary import Output
+from eoscale.steps import statistics
 from eoscale.steps.batches import accounted
 from eoscale.steps.observe import Observations, observe
 from eoscale.write import rows
@@ -29,6 +31,8 @@ from eoscale.write.work import Batch, Work
 ROWS_PER_PART = 1_000_000
 """A part ends before it has more rows, unless one stretch of the curve alone has."""
 _STRETCH = 2**32 // SPANS
+Described: TypeAlias = Mapping[str, Mapping[str, str]]
+"""Of each variable: dtype, units, long name."""
 
 
 def read_batch(work: Work, batch: Batch) -> tuple[Receipt, ...]:
@@ -76,10 +80,12 @@ def parts(_job: Job, receipts: Sequence[Receipt]) -> tuple[Part, ...]:
 
 def writer(work: Work, output: Output, receipts: Sequence[Receipt]) -> Callable[[Part], dict[str, int]]:
     """Return the function that writes a part, which knows the types of all granules together."""
-    return partial(write_part, work, output, types(receipts))
+    kinds = types(receipts)
+    described = {name: {**statistics.first(receipts, name), "dtype": kind} for name, kind in kinds.items()}
+    return partial(write_part, work, output, described)
 
 
-def write_part(work: Work, output: Output, dtypes: Mapping[str, str], part: Part) -> dict[str, int]:
+def write_part(work: Work, output: Output, described: Described, part: Part) -> dict[str, int]:
     """Write the rows that the batches left of a part, in the order of the curve, and return their number.
 
     Rows at one place are in the order of granule ids, and within a granule in that of the file.
@@ -88,7 +94,7 @@ def write_part(work: Work, output: Output, dtypes: Mapping[str, str], part: Part
     first, last = part
     batches = sorted({batch for span in range(first, last + 1) for batch in work.batches(span)})
     pieces = [rows.load(work.partials(each), first * _STRETCH, (last + 1) * _STRETCH) for each in batches]
-    table = _finished(job, _sorted(pieces), dtypes)
+    table = _finished(job, _sorted(pieces), described)
     sink(job, output).write(part, table)
     return dict.fromkeys(job.columns, table.num_rows)
 
@@ -153,18 +159,31 @@ def _sorted(pieces: Sequence[pa.Table]) -> pa.Table:
     return table.take(np.argsort(table[rows.DISTANCE].to_numpy(), kind="stable"))
 
 
-def _finished(job: Job, table: pa.Table, dtypes: Mapping[str, str]) -> pa.Table:
+def _finished(job: Job, table: pa.Table, described: Described) -> pa.Table:
     """Return rows as they are published: names for numbers, and one type for each variable."""
-    fixed = {TIME: pa.timestamp("ns"), LONGITUDE: pa.float64(), LATITUDE: pa.float64()}
-    stored = {name: pa.from_numpy_dtype(dtypes.get(name, "float64")) for name in job.columns}
-    numbers = {name: pa.int32() for name in (GRANULE, BEAM)}
-    whole = {
-        name: table[name].cast(kind) if name in table.column_names else pa.nulls(table.num_rows, kind)
-        for name, kind in {**numbers, **fixed, **stored}.items()
+    granule, beam = pa.field(GRANULE, pa.int32()), pa.field(BEAM, pa.int32())
+    fields = [
+        pa.field(TIME, pa.timestamp("ns"), metadata={"standard_name": "time", "units": "UTC"}),
+        pa.field(LONGITUDE, pa.float64(), metadata={"units": "degrees_east"}),
+        pa.field(LATITUDE, pa.float64(), metadata={"units": "degrees_north"}),
+        *(_field(name, described.get(name, {})) for name in job.columns),
+    ]
+    columns = {
+        each.name: table[each.name].cast(each.type)
+        if each.name in table.column_names
+        else pa.nulls(table.num_rows, each.type)
+        for each in (granule, beam, *fields)
     }
-    granules = _named(whole.pop(GRANULE).to_numpy(), [granule.id for granule in job.granules])
-    beams = _named(whole.pop(BEAM).to_numpy(), job.product.groups)
-    return pa.table({GRANULE: granules, BEAM: beams, **whole})
+    granules = _named(columns.pop(GRANULE).to_numpy(), [one.id for one in job.granules])
+    beams = _named(columns.pop(BEAM).to_numpy(), job.product.groups)
+    named = [granule.with_type(granules.type), beam.with_type(beams.type)]
+    return pa.table([granules, beams, *columns.values()], schema=pa.schema([*named, *fields]))
+
+
+def _field(name: str, described: Mapping[str, str]) -> pa.Field:
+    dtype = np.dtype(described.get("dtype", "float64"))
+    told = {key: text for key, text in described.items() if key != "dtype"}
+    return pa.field(name, pa.from_numpy_dtype(dtype), metadata=told)
 
 
 def _named(numbers: NDArray[np.int32], names: Sequence[str]) -> pa.DictionaryArray:

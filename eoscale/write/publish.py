@@ -74,7 +74,7 @@ def check_free(output: Path, digest: str, *, known: str = "") -> bool:
         If something else is there: a published store is immutable.
     """
     found = published(output)
-    if found == "":
+    if found == "" and output.is_file():
         found = known
     if found is None:
         return True

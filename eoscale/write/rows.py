@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-DISTANCE = "distance"
-"""Column of the file: how far along the curve a row lies, ascending."""
+DISTANCE = "distance along the curve"
+"""Column of the file, ascending; in words, so that no variable has its name."""
 
 
 def save(path: Path, rows: pa.Table) -> None:
@@ -20,7 +20,7 @@ def save(path: Path, rows: pa.Table) -> None:
     path : Path
         Replaced if it exists: another attempt at the same batch has the same content.
     rows : pyarrow.Table
-        With an ascending uint32 column ``distance``.
+        With an ascending uint32 column :data:`DISTANCE`.
     """
     hidden = path.with_name(f".{path.name}.{os.getpid()}")
     with pa.OSFile(str(hidden), "wb") as target, pa.ipc.new_file(target, rows.schema) as writer:

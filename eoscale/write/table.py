@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class TableSink:
 
     output: Path
     digest: str
-    kind: Literal["parquet", "csv", "json"]
+    kind: Literal["zarr", "parquet", "csv", "json"]
     parts: Sequence[Part] = ()
     attributes: Mapping[str, Any]
 
@@ -67,7 +68,7 @@ class TableSink:
     def write(self, part: Part, rows: pa.Table) -> None:
         """Write one part, whole or not at all."""
         target = self._path(part)
-        partial = target.with_name(f".{target.name}")
+        partial = target.with_name(f".{target.name}.{os.getpid()}")
         _WRITERS[self.kind](partial, rows)
         partial.replace(target)
 
@@ -113,18 +114,18 @@ def _write_parquet(path: Path, rows: pa.Table) -> None:
 
 
 def _join_parquet(path: Path, parts: Sequence[Path], described: Mapping[bytes, bytes]) -> None:
-    files = [pq.ParquetFile(part) for part in parts]
-    schema = files[0].schema_arrow
-    metadata = {**described, b"geo": json.dumps(_geo(files)).encode()}
+    schema = pq.read_schema(parts[0])
+    metadata = {**described, b"geo": json.dumps(_geo(parts)).encode()}
     with pq.ParquetWriter(path, schema.with_metadata(metadata), compression="zstd") as writer:
-        for file in files:
-            for number in range(file.num_row_groups):
-                group = file.read_row_group(number)
-                writer.write_table(group.replace_schema_metadata(metadata), row_group_size=ROWS_PER_GROUP)
-            file.close()
+        for part in parts:
+            # one part after the other: thousands of open files are more than a process may have
+            with pq.ParquetFile(part) as file:
+                for number in range(file.num_row_groups):
+                    group = file.read_row_group(number)
+                    writer.write_table(group.replace_schema_metadata(metadata), row_group_size=ROWS_PER_GROUP)
 
 
-def _geo(files: Sequence[pq.ParquetFile]) -> dict[str, Any]:
+def _geo(parts: Sequence[Path]) -> dict[str, Any]:
     """Return what GeoParquet 1.1 says of a file: encoding, CRS, and which column covers the geometry."""
     column: dict[str, Any] = {
         "encoding": "WKB",
@@ -132,7 +133,8 @@ def _geo(files: Sequence[pq.ParquetFile]) -> dict[str, Any]:
         "crs": CRS.from_user_input(LONGITUDE_LATITUDE).to_json_dict(),
         "covering": {BBOX: {corner: [BBOX, corner] for corner in _CORNERS}},
     }
-    groups = [file.metadata.row_group(i) for file in files for i in range(file.num_row_groups)]
+    described = [pq.read_metadata(part) for part in parts]
+    groups = [each.row_group(i) for each in described for i in range(each.num_row_groups)]
     boxes = [_bounds(group) for group in groups if group.num_rows]
     if boxes:
         west, south, east, north = zip(*boxes, strict=True)

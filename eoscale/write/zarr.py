@@ -158,8 +158,8 @@ def _contents(memory: MemoryStore) -> dict[str, bytes]:
     return sync(gather())
 
 
-def open_published(output: Path) -> xr.Dataset:
-    """Return a published store as a dataset.
+def open_store(output: Path) -> xr.Dataset:
+    """Return a published store as a dataset, read lazily.
 
     Raises
     ------

@@ -19,7 +19,8 @@ from eoscale.model.cube import Cube, Tile
 from eoscale.model.grid import Grid
 from eoscale.model.period import Period
 from eoscale.write.publish import DIGEST
-from eoscale.write.zarr import ArraySpec, ZarrSink, open_published
+from eoscale.write.zarr import ArraySpec, ZarrSink
+from eoscale.write.zarr import open_store
 from tests.suites.sinks import Case, SinkLaws
 
 POLAR = Grid(crs="EPSG:3413", resolution=1000, west=-200, south=-2300, width=7, height=5)
@@ -154,7 +155,7 @@ def test_the_metadata_of_all_arrays_are_consolidated(written: Written, zarr_form
 
 
 def test_attributes_and_coordinates_are_those_of_the_job_and_its_axes(written: Written) -> None:
-    with open_published(written.output) as opened:
+    with open_store(written.output) as opened:
         assert opened.attrs["title"] == "a test"
         assert opened.attrs[DIGEST] == DIGEST_OF_JOB
         assert opened.attrs["eoscale_granules"] == ["a", "b"]
@@ -222,7 +223,7 @@ def test_only_what_was_published_is_opened(tmp_path: Path) -> None:
     made = sink(CUBES["y x"], 3, tmp_path)
     for _ in range(2):
         with pytest.raises(IncompleteRunError, match="has not been published: run its recipe"):
-            open_published(made.output)
+            open_store(made.output)
         made.prepare()
 
 
@@ -236,5 +237,5 @@ def test_an_axis_of_any_length_is_cut_into_tiles_that_cover_it(tmp_path: Path) -
         for tile in range(cube.tiles):
             made.write(tile, {name: values[cube.block(tile)] for name, values in arrays.items()})
         made.publish()
-        with open_published(made.output) as opened:
+        with open_store(made.output) as opened:
             assert opened["h_li_count"].values.tolist() == arrays["h_li_count"].tolist()
