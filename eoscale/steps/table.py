@@ -71,7 +71,7 @@ def parts(_job: Job, receipts: Sequence[Receipt]) -> tuple[Part, ...]:
         np.add.at(counts, list(receipt.tiles), list(receipt.tiles.values()))
     edges, held = [0], 0
     for span, number in enumerate(counts.tolist()):
-        if held and held + number > ROWS_PER_PART:
+        if held and number and held + number > ROWS_PER_PART:
             edges.append(span)
             held = 0
         held += number

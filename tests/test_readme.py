@@ -1,0 +1,48 @@
+"""What the README shows in Python is run as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from eoscale import synthetic
+from eoscale.model.region import Region
+from eoscale.products import ATL06
+
+ROOT = Path(__file__).parents[1]
+PROGRAMS = re.findall(
+    r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+)
+
+
+@pytest.fixture(scope="module", name="notebook")
+def _notebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder as the README assumes it: its recipes, and granules."""
+    folder = tmp_path_factory.mktemp("notebook")
+    (folder / "recipes").symlink_to(ROOT / "recipes")
+    region = Region.from_bbox(-51.0, 69.9, -49.0, 72.1)
+    synthetic.make(ATL06, 3, folder=folder / "granules", region=region)
+    return folder
+
+
+def test_the_readme_shows_python() -> None:
+    assert len(PROGRAMS) >= 2
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=[f"block {n + 1}" for n in range(len(PROGRAMS))])
+def test_a_program_of_the_readme_runs(program: str, notebook: Path, tmp_path: Path) -> None:
+    (notebook / "program.py").write_text(program, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning:eoscale", "program.py"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=notebook,
+        env={**os.environ, "MPLBACKEND": "Agg", "XDG_CACHE_HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
