@@ -81,7 +81,7 @@ class Mask:
 class Raster:
     """Cells over the bounds of a polygon that are wholly outside (0), wholly inside (1), or on an edge (2).
 
-    The last column is no cell of the polygon's: it ends the runs of each row.
+    The last row and column are no cells of the polygon's: there lies whatever is off the raster.
     """
 
     geometry: BaseGeometry
@@ -89,7 +89,7 @@ class Raster:
     per_unit: tuple[float, float]
     """Cells along x and y in one unit of them."""
     states: NDArray[np.uint8]
-    """(rows, columns + 1), rows from the south."""
+    """(rows + 1, columns + 1), rows from the south."""
 
     @classmethod
     def of(cls, geometry: BaseGeometry) -> Raster:
@@ -101,30 +101,35 @@ class Raster:
         cells = side * (1 - 1e-12)
         per_unit = (cells / (right - left), cells / (top - bottom))
         corner = (left, bottom)
-        states = np.zeros((side, side + 1), np.uint8)
-        states[:, side] = _EDGE
+        states = np.full((side + 1, side + 1), _EDGE)  # ends the runs of each row
+        states[:side, :side] = _OUTSIDE
         _mark(states, (starts - corner) * per_unit, (ends - corner) * per_unit)
         raster = cls(geometry=geometry, corner=corner, per_unit=per_unit, states=states)
         raster._fill()
+        states[side], states[:, side] = _OUTSIDE, _OUTSIDE
         return raster
 
     def look_up(self, x: Floats, y: Floats) -> NDArray[np.uint8]:
         """Return the state of the cells that (n,) points lie in; NaN and what is off the raster is 0."""
-        rows, stride = self.states.shape
-        column, row = (x - self.corner[0]) * self.per_unit[0], (y - self.corner[1]) * self.per_unit[1]
-        on = (column >= 0) & (column < stride - 1) & (row >= 0) & (row < rows)
-        if on.all():
-            return self._states_at(column, row)
-        states = np.zeros(x.shape, np.uint8)
-        here = np.flatnonzero(on)
-        states[here] = self._states_at(column[here], row[here])
-        return states
-
-    def _states_at(self, column: Floats, row: Floats) -> NDArray[np.uint8]:
-        cell = row.astype(np.intp)
-        cell *= self.states.shape[1]
-        cell += column.astype(np.intp)
+        cell = self._cells(y, axis=1)
+        cell *= len(self.states)
+        cell += self._cells(x, axis=0)
         return self.states.ravel().take(cell)
+
+    def _cells(self, along: Floats, *, axis: int) -> Integers:
+        """Return the number of the cell that each coordinate lies in, the last for those off the raster.
+
+        What lies less than a cell before the first is counted to it: no first cell is wholly inside, since
+        the polygon ends at the raster's own edge.
+        """
+        position = along - self.corner[axis]
+        position *= self.per_unit[axis]
+        with np.errstate(invalid="ignore"):  # NaN and what no integer holds become the lowest one
+            cell = position.astype(np.intp)
+        # as numbers without sign, negative ones are the largest
+        unsigned = cell.view(np.uintp)
+        np.minimum(unsigned, np.uintp(len(self.states) - 1), out=unsigned)
+        return cell
 
     def _fill(self) -> None:
         """Decide each run of cells between two edges of a row by one point in its middle.
@@ -161,7 +166,7 @@ def _side(starts: Floats, ends: Floats, height: float) -> int:
 
 def _mark(states: NDArray[np.uint8], starts: Floats, ends: Floats) -> None:
     """Mark all cells that an edge touches or nearly touches; edges in units of cells from the corner."""
-    side = len(states)
+    side = len(states) - 1
     low, high = np.where((starts[:, 1] <= ends[:, 1])[:, None], (starts, ends), (ends, starts))
     edge, row = _counted(*(_cells(low[:, 1], high[:, 1], side)))
     (x, y), (x_end, y_end) = low[edge].T, high[edge].T

@@ -36,7 +36,7 @@ from eoscale.model.sphere import (
 
 __all__ = ["LONGITUDE_LATITUDE", "Region", "transformer"]
 
-_BLOCK = 2**16
+_BLOCK = 2**15
 """Points that are tested at once: what is computed on the way stays in a core's cache."""
 
 
@@ -259,19 +259,18 @@ class Region(Digested):
         return inside
 
     def _contains(self, x: Floats, y: Floats, inside: NDArray[np.bool_]) -> None:
-        """Set which points are inside, of those within the bounds."""
-        own = self.crs == LONGITUDE_LATITUDE
-        west, south, east, north = self._own_box if own else self.bounds
+        """Set which points are inside."""
+        if self.crs == LONGITUDE_LATITUDE:
+            inside[:] = self._contains_degrees(turned(x, self._frame), y)
+            return
+        west, south, east, north = self.bounds
         moved = turned(x, west)
         near = np.flatnonzero((moved >= west) & (moved <= east) & (y >= south) & (y <= north))
         if not near.size:
             return
-        if own:
-            inside[near] = self._contains_degrees(moved[near], y[near])
-            return
         x, y = transformer(LONGITUDE_LATITUDE, self.crs).transform(x[near], y[near])
         if is_geographic(self.crs):
-            inside[near] = self._contains_degrees(turned(x, self._own_box[0]), y)
+            inside[near] = self._contains_degrees(turned(x, self._frame), y)
         else:
             inside[near] = self._mask.contains(x, y)
 
@@ -290,6 +289,12 @@ class Region(Digested):
     def _own_box(self) -> Box:
         west, south, east, north = self.geometry.bounds
         return west, south, east, north
+
+    @cached_property
+    def _frame(self) -> float:
+        """Where the turn of longitudes begins in which points are tested: opposite the polygon."""
+        west, _, east, _ = self._own_box
+        return west if all_round(west, east) else (west + east) / 2 - 180
 
     @cached_property
     def _mask(self) -> Mask:

@@ -64,9 +64,9 @@ def turned(longitude: Floats, west: float) -> Floats:
     >>> turned(np.array([170.0, 181.0, -175.0, np.nan]), 170.0)
     array([170., 181., 185.,  nan])
     """
+    if not longitude.size or (longitude.min() >= west and longitude.max() < west + 360):
+        return longitude  # the usual case, and the fast one; NaN is in no order
     away = np.flatnonzero(~((longitude >= west) & (longitude < west + 360)))
-    if not away.size:
-        return longitude
     moved = longitude.copy()
     x = longitude[away]
     with np.errstate(invalid="ignore"):

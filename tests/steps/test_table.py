@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory, mkdtemp
@@ -85,7 +86,7 @@ def reference() -> bytes:
 @given(data=st.data())
 def test_batches_never_change_a_bit(data: st.DataObject) -> None:
     edges = [0, *sorted(data.draw(st.sets(st.integers(1, NUMBER - 1)))), NUMBER]
-    cut = list(zip(edges[:-1], edges[1:], strict=True))
+    cut = list(pairwise(edges))
     order = data.draw(st.permutations(range(len(cut))))
     with TemporaryDirectory() as folder:
         path, _ = written(job_of(granules()), cut, Path(folder), order)
