@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapely.geometry.base import BaseGeometry
 
+from eoscale.model.columns import Values
 from eoscale.model.product import Condition, Preset
 from eoscale.model.region import Region
-from eoscale.subset import inside, normalised, passing
+from eoscale.model.where import Where
+from eoscale.subset import decided, inside, normalised, passing
 from tests.strategies import near_the_edges, polygons
 
 _START, _STOP = np.datetime64("2024-04-01", "ns"), np.datetime64("2024-07-01", "ns")
@@ -112,16 +114,49 @@ def test_rows_pass_that_meet_all_conditions_with_values_that_are_there(
     rows: list[tuple[int, bool, float, bool]],
 ) -> None:
     flag, no_flag, sigma, no_sigma = (np.array(column) for column in zip(*rows, strict=True))
-    good = passing(_RULE, {"flag": flag, "sigma": sigma}, {"flag": no_flag, "sigma": no_sigma})
-    assert good.tolist() == [f == 0 and not nf and s < 1 and not ns for f, nf, s, ns in rows]
+    values = {"flag": Values(flag, no_flag), "sigma": Values(sigma, no_sigma)}
+    expected = [f == 0 and not nf and s < 1 and not ns for f, nf, s, ns in rows]
+    assert passing(_RULE, values, len(rows)).tolist() == expected
 
 
 def test_a_missing_value_meets_no_condition_not_even_an_unequal_one() -> None:
     rule = Preset(conditions=(Condition(variable="flag", comparison="!=", value=1),), source="made up")
-    values, missing = np.array([0, 127, 1]), np.array([False, True, False])
-    assert passing(rule, {"flag": values}, {"flag": missing}).tolist() == [True, False, False]
+    flag = Values(np.array([0, 127, 1]), np.array([False, True, False]))
+    assert passing(rule, {"flag": flag}, 3).tolist() == [True, False, False]
 
 
-def test_a_rule_without_conditions_lets_all_rows_pass() -> None:
-    rule = Preset(conditions=(), source="made up")
-    assert passing(rule, {"flag": np.zeros(3)}, {}).all()
+@pytest.mark.parametrize("rule", [None, Preset(conditions=(), source="made up")])
+def test_a_rule_without_conditions_lets_all_rows_pass(rule: Preset | None) -> None:
+    assert passing(rule, {}, 3).tolist() == [True, True, True]
+    assert passing(rule, {}, 0).shape == (0,)
+
+
+@given(_ROWS)
+def test_a_row_holds_or_does_not_or_lacks_a_value_of_the_condition(
+    rows: list[tuple[int, bool, float, bool]],
+) -> None:
+    flag, no_flag, sigma, no_sigma = (np.array(column) for column in zip(*rows, strict=True))
+    values = {"flag": Values(flag, no_flag), "sigma": Values(sigma, no_sigma)}
+    for text, met in {
+        "flag == 0 or sigma < 1": (flag == 0) | (sigma < 1),
+        "not (flag != 0 and sigma >= 1)": (flag == 0) | (sigma < 1),
+    }.items():
+        found = decided(Where(text=text), values, len(rows))
+        assert found.undecided.tolist() == (no_flag | no_sigma).tolist()
+        assert found.holds.tolist() == (met & ~no_flag & ~no_sigma).tolist()
+
+
+def test_a_value_that_the_condition_does_not_ask_for_may_be_missing() -> None:
+    values = {
+        "flag": Values(np.zeros(2), np.array([False, True])),
+        "sigma": Values(np.zeros(2), np.ones(2, bool)),
+    }
+    found = decided(Where(text="flag != 1"), values, 2)
+    assert found.holds.tolist() == [True, False]
+    assert found.undecided.tolist() == [False, True]
+
+
+def test_without_a_condition_all_rows_hold() -> None:
+    found = decided(None, {}, 2)
+    assert found.holds.tolist() == [True, True]
+    assert found.undecided.tolist() == [False, False]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,9 +19,9 @@ from eoscale.model.digest import Digested
 
 _LONGEST = 2000
 """Characters; a longer text is no condition that a person wrote."""
+_DEEPEST = 100
+"""Levels; far from where Python's own recursion ends, which differs between a client and its workers."""
 _QUOTED = re.compile(r"`([^`]*)`")
-_PLACE = "path_in_quotes_{}"
-"""Stands for the n-th path in backquotes while Python's parser reads the text."""
 
 _ORDER: Mapping[type, Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
@@ -49,7 +49,8 @@ class Where(Digested):
     of numbers; bits of integers by ``(flags & 4) == 0``. A variable of the file that the product does not
     list is given by its path in backquotes. Nothing else: no call, no attribute, no index.
 
-    Comparisons are those of numpy on the values as stored; arithmetic on integers is in float64.
+    Comparisons are those of numpy on the values as stored; arithmetic on integers is in float64. With NaN
+    ``!=`` and ``not in`` are true and all other comparisons false.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ class Where(Digested):
     Raises
     ------
     RecipeError
-        If the text holds anything else, or reads one way and means another (``a < 1 & b < 2``).
+        If the text holds anything else, or may read one way and mean another (``a < 1 & b < 2``).
 
     Examples
     --------
@@ -75,10 +76,9 @@ class Where(Digested):
     text: str
 
     def __post_init__(self) -> None:
-        try:
-            kind = _Grammar(self._paths).kind(self._tree)
-        except RecursionError:
-            raise RecipeError(f"the condition {self.text[:40]!r}… is nested too deeply") from None
+        if "" in self._paths.values():
+            raise RecipeError(f"{self.text!r} has no path in its backquotes: expected e.g. `dem/dem_h`")
+        kind = _Grammar(self._paths).kind(self._tree)
         if kind != "condition":
             raise RecipeError(f"{self.text!r} is a number: expected a condition such as h_li_sigma < 1")
         if not self.names:
@@ -86,6 +86,10 @@ class Where(Digested):
 
     def __str__(self) -> str:
         return self.text
+
+    def __getstate__(self) -> Mapping[str, object]:
+        """Return the text only: the tree grows from it again."""
+        return {"text": self.text}
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -100,32 +104,48 @@ class Where(Digested):
         Parameters
         ----------
         columns : mapping
-            (n,) values of every variable of :attr:`names`. A comparison with NaN is false.
+            (n,) values of every variable of :attr:`names`.
 
         Raises
         ------
         RecipeError
             If bits are asked of a variable that is no integer.
         """
-        values = {place: columns[name] for place, name in self._paths.items()}
         with np.errstate(all="ignore"):  # 1 / 0 is infinite and 0 / 0 NaN, as everywhere in numpy
-            return np.asarray(_Evaluation({**columns, **values}).value(self._tree), np.bool_)
+            return np.asarray(_Evaluation(columns, self._paths).value(self._tree), np.bool_)
 
     @cached_property
     def _paths(self) -> dict[str, str]:
-        return {_PLACE.format(n): path.strip("/ ") for n, path in enumerate(_QUOTED.findall(self.text))}
+        return {_identifier(path): path.strip("/ ") for path in _QUOTED.findall(self.text)}
 
     @cached_property
     def _tree(self) -> ast.expr:
         if len(self.text) > _LONGEST:
             raise RecipeError(f"the condition has {len(self.text)} characters: at most {_LONGEST} are read")
-        places = iter(self._paths)
-        text = _QUOTED.sub(lambda _: next(places), self.text)
+        text = _QUOTED.sub(lambda quoted: f" {_identifier(quoted[1])} ", self.text)
         try:
-            return ast.parse(f"({text}\n)", mode="eval").body
+            tree = ast.parse(f"[{text}\n]", mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            reason = error.msg if isinstance(error, SyntaxError) else str(error)
+            reason = error.msg if isinstance(error, SyntaxError) else str(error) or "it is nested too deeply"
             raise RecipeError(f"{self.text!r} cannot be read as a condition: {reason}") from None
+        if _depth(tree) > _DEEPEST:
+            raise RecipeError(f"the condition {self.text[:40]!r}… is nested too deeply")
+        match tree:
+            case ast.List(elts=[condition]):
+                return condition
+        raise RecipeError(f"{self.text!r} is not one condition: expected one such as h_li_sigma < 1")
+
+
+def _identifier(path: str) -> str:
+    """Return what stands for a path in backquotes while Python's parser reads the text."""
+    return f"path_{path.encode('utf-8', 'surrogatepass').hex()}"
+
+
+def _depth(tree: ast.AST) -> int:
+    levels, nodes = 0, [tree]
+    while nodes:
+        levels, nodes = levels + 1, [each for node in nodes for each in ast.iter_child_nodes(node)]
+    return levels
 
 
 class _Grammar:
@@ -137,6 +157,8 @@ class _Grammar:
     def kind(self, node: ast.expr) -> str:  # noqa: PLR0911, C901  one case a kind of node
         match node:
             case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+                if value >= 2**64 and isinstance(value, int):
+                    raise _refused(f"holds {self._shown(node)}, no integer of 64 bits: write it as 1e20")
                 return "number"
             case ast.Name():
                 return "number"
@@ -163,14 +185,13 @@ class _Grammar:
                 raise _refused(f"has a {kind} where {what} wants a {wanted}: {self._shown(node)}")
         return wanted
 
-    def _ampersand(self, nodes: list[ast.expr]) -> str:
+    def _ampersand(self, nodes: Sequence[ast.expr]) -> str:
         kinds = {self.kind(node) for node in nodes}
         if kinds == {"condition"}:
             return "condition"
         if "condition" in kinds:
             raise _refused("joins a condition and a number by & or |: put each condition in parentheses")
-        if any(isinstance(node, ast.Constant) and isinstance(node.value, float) for node in nodes):
-            raise _refused("asks for bits of a number that is not whole")
+        self._demand_whole(nodes)
         return "bits"
 
     def _comparison(self, node: ast.Compare) -> str:
@@ -183,12 +204,35 @@ class _Grammar:
         equal = operators <= _EQUALITY.keys() and len(node.ops) == 1
         if "condition" in kinds:
             raise _refused("compares a condition: put the comparisons that & and | join in parentheses")
-        if "bits" in kinds and not equal:
-            # a < 1 & b < 2 is read as a < (1 & b) < 2
-            raise _refused("compares bits by another operator than == or !=: put comparisons in parentheses")
+        if "bits" in kinds:
+            if not equal:
+                # a < 1 & b < 2 is read as a < (1 & b) < 2
+                raise _refused("compares bits otherwise than by == or !=: put each condition in parentheses")
+            self._demand_parentheses(node)
+            self._demand_whole([node.left, *node.comparators])
         if not (equal or operators <= {ast.Lt, ast.LtE} or operators <= {ast.Gt, ast.GtE}):
             raise _refused("chains comparisons that do not all ascend or all descend: join two by and")
         return "condition"
+
+    def _demand_parentheses(self, node: ast.Compare) -> None:
+        """Refuse ``flags & 4 == 0`` and ``a == 1 & b``: what is meant, only parentheses can tell."""
+        left, right = node.left, node.comparators[-1]
+        begins = (left.lineno, left.col_offset) == (node.lineno, node.col_offset)
+        ends = (right.end_lineno, right.end_col_offset) == (node.end_lineno, node.end_col_offset)
+        if (begins and _is_bits(left)) or (ends and _is_bits(right)):
+            raise _refused(
+                "compares bits without parentheses: write (flags & 4) == 0, or (a == 1) & (b == 2)"
+            )
+
+    def _demand_whole(self, nodes: Sequence[ast.expr]) -> None:
+        for node in nodes:
+            match node:
+                case ast.Name() | ast.Constant(value=int()):
+                    continue
+                case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=ast.Constant(value=int())):
+                    continue
+            if not _is_bits(node):
+                raise _refused(f"asks for bits of {self._shown(node)}, which is no variable and no integer")
 
     def _membership(self, node: ast.Compare) -> str:
         match node.comparators[0]:
@@ -201,34 +245,42 @@ class _Grammar:
 
     def _shown(self, node: ast.expr) -> str:
         text = ast.unparse(node)
-        for place, path in self._paths.items():
-            text = text.replace(place, f"`{path}`")
+        for identifier, path in self._paths.items():
+            text = text.replace(identifier, f"`{path}`")
         return text if len(text) <= 40 else text[:40] + "…"
+
+
+def _is_bits(node: ast.expr) -> bool:
+    return isinstance(node, ast.BinOp) and type(node.op) in _BITS
 
 
 class _Evaluation:
     """The value of each node of a tree that the grammar has passed, for some rows."""
 
-    _SIGNS: ClassVar[Mapping[type, Callable[[Any], Any]]] = {ast.USub: np.negative, ast.UAdd: np.positive}
+    _SIGNS: ClassVar[Mapping[type, Callable[[Any], Any]]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
 
-    def __init__(self, columns: Columns) -> None:
-        self._columns = columns
+    def __init__(self, columns: Columns, paths: Mapping[str, str]) -> None:
+        self._columns, self._paths = columns, paths
 
     def value(self, node: ast.expr) -> Any:  # noqa: ANN401, PLR0911, C901  numbers or arrays; one case a node
         match node:
             case ast.Constant(value=value):
                 return value
             case ast.Name(id=name):
-                return self._columns[name]
+                return self._columns[self._paths.get(name, name)]
             case ast.UnaryOp(op=ast.Not() | ast.Invert(), operand=operand):
-                return ~self.value(operand)
+                return np.logical_not(self.value(operand))
+            case ast.UnaryOp(op=sign, operand=ast.Constant(value=value)):
+                return self._SIGNS[type(sign)](value)
             case ast.UnaryOp(op=sign, operand=operand):
                 return self._SIGNS[type(sign)](_real(self.value(operand)))
             case ast.BoolOp(op=join, values=values):
                 both = np.logical_and if isinstance(join, ast.And) else np.logical_or
-                return both.reduce([self.value(each) for each in values])
+                return reduce(both, [self.value(each) for each in values])
             case ast.BinOp(op=op, left=left, right=right) if type(op) in _ARITHMETIC:
-                return _ARITHMETIC[type(op)](_real(self.value(left)), _real(self.value(right)))
+                number = _ARITHMETIC[type(op)](_real(self.value(left)), _real(self.value(right)))
+                # a number of the text has no type of its own: it takes that of what it is compared with
+                return number if np.ndim(number) else float(number)
             case ast.BinOp(op=op, left=left, right=right):
                 return _BITS[type(op)](_whole(self.value(left)), _whole(self.value(right)))
             case ast.Compare():
@@ -240,12 +292,14 @@ class _Evaluation:
         if isinstance(node.ops[0], ast.In | ast.NotIn):
             items = node.comparators[0]
             assert isinstance(items, ast.Tuple | ast.List)  # noqa: S101  the grammar has seen to it
-            found = np.logical_or.reduce([left == self.value(item) for item in items.elts])
-            return ~found if isinstance(node.ops[0], ast.NotIn) else found
+            found = reduce(np.logical_or, [left == self.value(item) for item in items.elts])
+            return np.asarray(np.not_equal(found, isinstance(node.ops[0], ast.NotIn)), np.bool_)
         sides = [left, *(self.value(side) for side in node.comparators)]
+        if any(_is_bits(side) for side in (node.left, *node.comparators)):
+            sides = [_whole(side) for side in sides]
         compare = [{**_ORDER, **_EQUALITY}[type(op)] for op in node.ops]
         terms = [act(a, b) for act, a, b in zip(compare, sides[:-1], sides[1:], strict=True)]
-        return np.asarray(np.logical_and.reduce(terms), np.bool_)
+        return np.asarray(reduce(np.logical_and, terms), np.bool_)
 
 
 def _real(value: Any) -> Any:  # noqa: ANN401  a number or an array

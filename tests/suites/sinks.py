@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import resource
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from eoscale.errors import ConflictError, IncompleteRunError
-from eoscale.model.columns import Array
-from eoscale.model.cube import Tile
 from eoscale.model.sink import Sink
+
+Unit: TypeAlias = Any
+"""A tile of a cube or a part of a table."""
+Block: TypeAlias = Any
+"""What is written of it: a mapping of variables to arrays, or rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """How to make a sink, what goes into it, and how readers open what comes out."""
 
-    make: Callable[[Path], Sink]
+    make: Callable[[Path], Sink[Any, Any]]
     """Return a sink of one and the same job whose output lies in a folder that may not exist."""
-    blocks: Mapping[Tile, Mapping[str, Array]]
-    """At least two tiles, one of them without any data."""
+    blocks: Mapping[Unit, Block]
+    """At least two tiles or parts, one of them (not the first) without any data."""
     readers: Sequence[Callable[[Path], object]]
-    """Ways to open a store, which raise FileNotFoundError where there is none."""
+    """Ways to open an output, which raise FileNotFoundError where there is none."""
     check: Callable[[Path], None]
-    """Compare the one published store in a folder with the blocks."""
+    """Compare the one published output in a folder with the blocks."""
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Return the digest of every file below a folder."""
+    """Return the digest of every file below a folder, or of the one file that it is."""
+    if folder.is_file():
+        return {"": hashlib.sha256(folder.read_bytes()).hexdigest()}
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
@@ -39,9 +48,27 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-def shuffled(tiles: Iterable[Tile]) -> list[Tile]:
-    """Return tiles in another order, always the same."""
-    return sorted(tiles, key=lambda tile: hashlib.sha256(str(tile).encode()).digest())
+@contextmanager
+def full_disk(left: int) -> Iterator[None]:
+    """Let no file grow beyond some bytes: who writes more gets an error, as from a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (left, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def shuffled(units: Iterable[Unit]) -> list[Unit]:
+    """Return tiles or parts in another order, always the same."""
+    return sorted(units, key=lambda unit: hashlib.sha256(str(unit).encode()).digest())
+
+
+def turned(block: Block) -> Block:
+    """Return other data of the same shape."""
+    if isinstance(block, pa.Table):
+        return block.take(np.arange(block.num_rows)[::-1])
+    return {name: np.flip(values) + 1 for name, values in block.items()}
 
 
 class SinkLaws:
@@ -51,46 +78,53 @@ class SinkLaws:
     def case(self) -> Case:
         raise NotImplementedError
 
-    def fill(self, case: Case, folder: Path, order: Iterable[Tile]) -> Sink:
-        """Write tiles in an order, each by a sink of its own: tasks share nothing but the disk."""
+    def fill(self, case: Case, folder: Path, order: Iterable[Unit]) -> Sink[Any, Any]:
+        """Write tiles or parts in an order, each by a sink of its own: tasks share nothing but the disk."""
         sink = case.make(folder)
         sink.prepare()
-        for tile in order:
-            case.make(folder).write(tile, case.blocks[tile])
+        for unit in order:
+            case.make(folder).write(unit, case.blocks[unit])
         return sink
 
+    def begin(self, case: Case, folder: Path, unit: Unit) -> None:
+        """Leave a tile or part half written, as a task does that dies: of a cube, one variable of many."""
+        name, *others = case.blocks[unit]
+        assert others
+        case.make(folder).write(unit, {name: case.blocks[unit][name]})
+
     def test_blocks_in_any_order_leave_the_same_bytes(self, case: Case, tmp_path: Path) -> None:
-        tiles = list(case.blocks)
-        orders = [tiles, tiles[::-1] if len(tiles) == 2 else shuffled(tiles)]
+        units = list(case.blocks)
+        orders = [units, units[::-1] if len(units) == 2 else shuffled(units)]
         results = []
         for number, order in enumerate(orders):
             self.fill(case, tmp_path / str(number), order).publish()
             results.append(contents(tmp_path / str(number)))
+        assert orders[0] != orders[1]
         assert results[0] == results[1]
-        assert len(results[0]) > len(case.blocks)
+        assert results[0]
 
     def test_writing_a_block_again_leaves_the_same_bytes(self, case: Case, tmp_path: Path) -> None:
         sink = self.fill(case, tmp_path, case.blocks)
         once = contents(tmp_path)
-        for tile in [*case.blocks, *case.blocks]:
-            sink.write(tile, case.blocks[tile])
+        for unit in [*case.blocks, *case.blocks]:
+            sink.write(unit, case.blocks[unit])
         assert contents(tmp_path) == once
 
     def test_a_block_that_is_written_again_replaces_the_first_whole(self, case: Case, tmp_path: Path) -> None:
-        tile, *_ = case.blocks
+        unit, *_ = case.blocks
         sink = self.fill(case, tmp_path, case.blocks)
         before = contents(tmp_path)
-        sink.write(tile, {name: np.flip(block) + 1 for name, block in case.blocks[tile].items()})
+        sink.write(unit, turned(case.blocks[unit]))
         assert contents(tmp_path) != before
-        sink.write(tile, case.blocks[tile])
+        sink.write(unit, case.blocks[unit])
         sink.publish()
         case.check(tmp_path)
 
     def test_nothing_opens_before_it_is_published(self, case: Case, tmp_path: Path) -> None:
         sink = self.fill(case, tmp_path, case.blocks)
-        folders = [tmp_path, *(path for path in tmp_path.iterdir() if path.is_dir())]
-        assert len(folders) > 1
-        for folder in folders:
+        (hidden,) = tmp_path.iterdir()
+        assert hidden.name.startswith(".")
+        for folder in (tmp_path, hidden):
             for reader in case.readers:
                 with pytest.raises(FileNotFoundError):
                     reader(folder)
@@ -103,45 +137,66 @@ class SinkLaws:
         self.fill(case, tmp_path, case.blocks).publish()
         case.check(tmp_path)
 
-    def test_missing_tells_the_tiles_that_have_not_been_written(self, case: Case, tmp_path: Path) -> None:
+    def test_missing_tells_what_has_not_been_written(self, case: Case, tmp_path: Path) -> None:
         sink = self.fill(case, tmp_path, [])
         left = list(case.blocks)
         assert sink.missing() == tuple(left)
-        for tile in shuffled(left):
-            sink.write(tile, case.blocks[tile])
-            left.remove(tile)
+        for unit in shuffled(left):
+            sink.write(unit, case.blocks[unit])
+            left.remove(unit)
             assert sink.missing() == tuple(left)
             assert case.make(tmp_path).missing() == tuple(left)
 
-    def test_a_tile_of_which_a_variable_lacks_is_missing(self, case: Case, tmp_path: Path) -> None:
+    def test_what_is_half_written_is_missing(self, case: Case, tmp_path: Path) -> None:
         sink = self.fill(case, tmp_path, [])
-        tile, *others = case.blocks
-        name, *_ = case.blocks[tile]
-        sink.write(tile, {name: case.blocks[tile][name]})
-        assert sink.missing() == (tile, *others)
+        unit, *others = case.blocks
+        before = contents(tmp_path)
+        self.begin(case, tmp_path, unit)
+        assert contents(tmp_path) != before
+        assert sink.missing() == (unit, *others)
 
-    def test_publishing_is_refused_while_any_tile_is_missing(self, case: Case, tmp_path: Path) -> None:
-        for tile in shuffled(case.blocks)[:2]:
-            folder = tmp_path / str(tile)
-            sink = self.fill(case, folder, [other for other in case.blocks if other != tile])
-            with pytest.raises(IncompleteRunError, match=f"1 of {len(case.blocks)} tiles"):
+    def test_what_did_not_fit_on_the_disk_is_missing(self, case: Case, tmp_path: Path) -> None:
+        sink = self.fill(case, tmp_path, [])
+        unit, *others = case.blocks
+        with full_disk(16), pytest.raises(OSError, match="File too large"):
+            sink.write(unit, case.blocks[unit])
+        assert sink.missing() == (unit, *others)
+        for each in case.blocks:
+            sink.write(each, case.blocks[each])
+        sink.publish()
+        case.check(tmp_path)
+
+    def test_publishing_is_refused_while_anything_is_missing(self, case: Case, tmp_path: Path) -> None:
+        for unit in shuffled(case.blocks)[:2]:
+            folder = tmp_path / str(unit)
+            sink = self.fill(case, folder, [other for other in case.blocks if other != unit])
+            with pytest.raises(IncompleteRunError, match=rf"1 of {len(case.blocks)} (tiles|parts)"):
                 sink.publish()
             for reader in case.readers:
                 for path in folder.iterdir():
                     with pytest.raises(FileNotFoundError):
                         reader(path)
-            sink.write(tile, case.blocks[tile])
+            sink.write(unit, case.blocks[unit])
             sink.publish()
             case.check(folder)
 
-    def test_an_output_that_came_into_being_meanwhile_is_left_alone(self, case: Case, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("thing", ["a folder", "a file", "an empty file", "a link to nowhere"])
+    def test_an_output_that_came_into_being_meanwhile_is_left_alone(
+        self, case: Case, tmp_path: Path, thing: str
+    ) -> None:
         other = tmp_path / "other"
         self.fill(case, other, case.blocks).publish()
         (published,) = other.iterdir()
         sink = self.fill(case, tmp_path / "mine", case.blocks)
         theirs = tmp_path / "mine" / published.name
-        theirs.mkdir()
-        (theirs / "precious.txt").write_text("theirs")
-        with pytest.raises(ConflictError):
+        if thing == "a folder":
+            theirs.mkdir()
+            (theirs / "precious.txt").write_text("theirs")
+        elif thing == "a link to nowhere":
+            theirs.symlink_to(tmp_path / "nowhere")
+        else:
+            theirs.write_text("theirs" * (thing == "a file"))
+        before = theirs.lstat().st_ino, contents(theirs)
+        with pytest.raises(ConflictError, match="came into being while it was made"):
             sink.publish()
-        assert contents(theirs) == {"precious.txt": hashlib.sha256(b"theirs").hexdigest()}
+        assert (theirs.lstat().st_ino, contents(theirs)) == before

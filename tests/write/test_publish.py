@@ -5,13 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eoscale.errors import ConflictError
 from eoscale.write import publish
-from eoscale.write.publish import DIGEST
+from eoscale.write.publish import DIGEST, FACTS
 
 MINE, OTHER = "a" * 64, "b" * 64
 
@@ -160,3 +162,97 @@ def test_of_two_that_reveal_at_once_exactly_one_wins_and_keeps_its_bytes(tmp_pat
             winner, loser = sorted(pool.map(reveal, "ab"), key=lambda ended: ended == "lost")
         assert loser == "lost"
         assert (output / "zarr.json").read_text() == winner
+
+
+# files
+
+
+def parquet(output: Path, metadata: dict[bytes, bytes]) -> Path:
+    pq.write_table(pa.table({"x": [1]}).replace_schema_metadata(metadata), output)
+    return output
+
+
+def file(output: Path, name: str) -> Path:
+    """Make what is to become an output that is a file."""
+    made = publish.staging(output, name * 64)
+    made.write_text(name)
+    return made
+
+
+def test_a_parquet_file_tells_its_job_whatever_it_is_called(tmp_path: Path) -> None:
+    output = parquet(tmp_path / "out.any", {FACTS: json.dumps({DIGEST: MINE}).encode()})
+    assert publish.published(output) == MINE
+    assert not publish.check_free(output, MINE)
+    with pytest.raises(ConflictError, match="job aaaaaaaaaaaa published it"):
+        publish.check_free(output, OTHER, known=OTHER)
+
+
+@pytest.mark.parametrize("facts", [None, b"", b"{", b"[]", b"{}", b"3", b"\xff"])
+def test_another_parquet_file_is_foreign(tmp_path: Path, facts: bytes | None) -> None:
+    output = parquet(tmp_path / "out.parquet", {} if facts is None else {FACTS: facts})
+    assert publish.published(output) == ""
+    with pytest.raises(ConflictError, match="no store of eoscale"):
+        publish.check_free(output, MINE)
+
+
+@pytest.mark.parametrize("text", ["granule,beam\n", "[]\n", ""])
+def test_of_a_text_the_ledger_beside_it_knows_the_job(tmp_path: Path, text: str) -> None:
+    output = tmp_path / "out.csv"
+    output.write_text(text)
+    assert publish.published(output) == ""
+    assert not publish.check_free(output, MINE, known=MINE)
+    for known, told in {"": "no store of eoscale", OTHER: "job bbbbbbbbbbbb published it"}.items():
+        with pytest.raises(ConflictError, match=told):
+            publish.check_free(output, MINE, known=known)
+    assert output.read_text() == text
+
+
+@pytest.mark.parametrize("content", [each for each in FOREIGN.values() if each is not None])
+def test_a_folder_speaks_for_itself_whatever_the_ledger_knows(
+    tmp_path: Path, content: dict[str, str]
+) -> None:
+    output = tmp_path / "out.zarr"
+    output.mkdir()
+    for name, text in content.items():
+        (output / name).write_text(text)
+    with pytest.raises(ConflictError, match="no store of eoscale"):
+        publish.check_free(output, MINE, known=MINE)
+
+
+def test_a_ledger_alone_is_no_output(tmp_path: Path) -> None:
+    assert publish.check_free(tmp_path / "out.csv", MINE, known=MINE)
+
+
+def test_a_file_is_revealed_as_it_is_under_one_name(tmp_path: Path) -> None:
+    output = tmp_path / "out.csv"
+    made = file(output, "a")
+    inode = made.stat().st_ino
+    publish.reveal(made, output)
+    assert output.stat().st_ino == inode
+    assert output.stat().st_nlink == 1
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_of_two_files_that_are_revealed_at_once_exactly_one_wins_and_keeps_its_bytes(tmp_path: Path) -> None:
+    races = by_a_hair = 0
+    # in some races at least, both have looked and found nothing there before either is revealed
+    while races < 200 or (not by_a_hair and races < 5000):
+        races += 1
+        output, start = tmp_path / f"{races}.csv", Barrier(2)
+
+        def reveal(name: str, output: Path = output, start: Barrier = start) -> ConflictError | str:
+            made = file(output, name)
+            start.wait()
+            try:
+                publish.reveal(made, output)
+            except ConflictError as conflict:
+                return conflict  # noqa: B023  its own
+            return name
+
+        with ThreadPoolExecutor(2) as pool:
+            ended = list(pool.map(reveal, "ab"))
+        (winner,) = [each for each in ended if isinstance(each, str)]
+        (lost,) = [each for each in ended if isinstance(each, ConflictError)]
+        by_a_hair += isinstance(lost.__cause__, FileExistsError)
+        assert output.read_text() == winner
+    assert by_a_hair
