@@ -10,7 +10,6 @@ import dask.dataframe as dd
 import numpy as np
 import xarray as xr
 from dask.dataframe.dask_expr._expr import Blockwise
-from dask.dataframe.dask_expr.io import FromMap
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
@@ -18,6 +17,7 @@ from eoscale.errors import RecipeError
 from eoscale.lazy import graphs
 from eoscale.lazy.graphs import Touching
 from eoscale.lazy.reader import Reader
+from eoscale.lazy.reading import Reading
 from eoscale.lazy.tracks import Granules, open  # noqa: A004  the library's own
 from eoscale.model.axis import Axis
 from eoscale.model.columns import GRANULE, LATITUDE, LONGITUDE, RESERVED, TIME
@@ -125,8 +125,7 @@ def aggregate(
 
 def _reader(frame: dd.DataFrame) -> Reader | None:
     """Return the one reader that a frame comes from, if it comes from one."""
-    sources = (each.func for each in frame.expr.find_operations(FromMap))
-    readers = {source.work: source for source in sources if isinstance(source, Reader)}
+    readers = {each.func.work: each.func for each in frame.expr.find_operations(Reading)}
     return next(iter(readers.values())) if len(readers) == 1 else None
 
 
@@ -181,5 +180,5 @@ def _partitioned_as_opened(frame: dd.DataFrame) -> bool:
     """Return whether partition n still holds rows of batch n alone: nothing shuffled, split or left out."""
     expressions = list(frame.expr.walk())
     return all(isinstance(each, Blockwise) for each in expressions) and not any(
-        each.operand("_partitions") for each in expressions if isinstance(each, FromMap)
+        each.operand("_partitions") for each in expressions if isinstance(each, Reading)
     )

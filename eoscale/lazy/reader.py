@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from eoscale.errors import GranuleError
-from eoscale.lazy.kept import KEPT
 from eoscale.model.columns import BEAM, GEOMETRY, GRANULE, LATITUDE, LONGITUDE, TIME, Array, Values
-from eoscale.model.job import Job
 from eoscale.model.region import LONGITUDE_LATITUDE
-from eoscale.steps.observe import Observations
+from eoscale.steps.batches import each
+from eoscale.steps.observe import Observations, observe
 from eoscale.write.work import Batch, Work
 
 
@@ -23,6 +22,7 @@ class Reader:
     """Reads a batch of granules as a frame: all that a graph carries, beside the numbers of the batches."""
 
     work: Work
+    beams: tuple[str, ...]
     described: Mapping[str, Mapping[str, str]]
     """Of each variable: dtype, units and long name, as the first granule has them."""
 
@@ -35,9 +35,10 @@ class Reader:
             If a granule cannot be used.
         """
         job = self.work.job()
-        names = list(columns) if columns is not None else _columns(job)
-        seen = KEPT.observations(job, batch, names)
-        made = {name: self._column(job, seen, name) for name in names if name != GEOMETRY}
+        names = self.columns if columns is None else list(columns)
+        variables = [name for name in names if name in job.columns]
+        seen = each(job, batch, lambda granule: observe(job, granule, variables))
+        made = {name: self._column(seen, name) for name in names if name != GEOMETRY}
         frame = pd.DataFrame(made, index=pd.RangeIndex(sum(one.size for one in seen)))
         if GEOMETRY not in names:
             return frame
@@ -46,36 +47,38 @@ class Reader:
         framed: pd.DataFrame = gpd.GeoDataFrame(frame.assign(geometry=geometry)[names])
         return framed
 
-    def meta(self, job: Job) -> gpd.GeoDataFrame:
+    @property
+    def columns(self) -> list[str]:
+        """All columns, in their order."""
+        return [GRANULE, BEAM, TIME, LONGITUDE, LATITUDE, *self.described, GEOMETRY]
+
+    def meta(self) -> gpd.GeoDataFrame:
         """Return the frame without rows: names and types of all columns."""
-        made = {name: self._column(job, [], name) for name in _columns(job) if name != GEOMETRY}
+        made = {name: self._column([], name) for name in self.columns if name != GEOMETRY}
         return gpd.GeoDataFrame(made, geometry=gpd.GeoSeries([], crs=LONGITUDE_LATITUDE))
 
-    def _column(self, job: Job, seen: Sequence[Observations], name: str) -> pd.Series:
+    def _column(self, seen: Sequence[Observations], name: str) -> pd.Series:
         match name:
             case "granule":
                 ids = np.repeat([one.receipt.granule for one in seen], [one.size for one in seen])
                 return pd.Series(ids, dtype="str")
             case "beam":
                 beams = [beam for one in seen for beam in one.beams]
-                codes = [job.product.groups.index(beam.name) for beam in beams]
+                codes = [self.beams.index(beam.name) for beam in beams]
                 return pd.Series(
                     pd.Categorical.from_codes(
                         np.repeat(np.array(codes, np.int8), [beam.rows.size for beam in beams]),
-                        categories=pd.Index(job.product.groups),
+                        categories=pd.Index(self.beams),
                     )
                 )
             case "time" | "longitude" | "latitude":
                 return pd.Series(_coordinate(seen, name))
         dtype = np.dtype(self.described[name]["dtype"])
-        pieces = [_typed(one, name, one.values(job.columns[name]), dtype) for one in seen if one.beams]
+        path = self.work.job().columns[name] if seen else ""
+        pieces = [_typed(one, name, one.values(path), dtype) for one in seen if one.beams]
         values = np.concatenate([np.empty(0, dtype), *(piece.data for piece in pieces)])
         missing = np.concatenate([np.empty(0, np.bool_), *(piece.missing for piece in pieces)])
         return _masked(values, missing)
-
-
-def _columns(job: Job) -> list[str]:
-    return [GRANULE, BEAM, TIME, LONGITUDE, LATITUDE, *job.columns, GEOMETRY]
 
 
 def _coordinate(seen: Iterable[Observations], name: str) -> Array:

@@ -7,8 +7,6 @@ from os import PathLike, environ
 from pathlib import Path
 from typing import TypeAlias
 
-import dask
-import dask.dataframe as dd
 import dask_geopandas
 import geopandas as gpd
 import platformdirs
@@ -17,6 +15,7 @@ import shapely
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
 from eoscale.errors import CatalogError, RecipeError, RunError
+from eoscale.lazy import reading
 from eoscale.lazy.reader import Reader
 from eoscale.model.granule import GranuleList
 from eoscale.model.job import Job
@@ -110,10 +109,8 @@ def open(  # noqa: A001  the library's front door
         raise RunError(
             f"{work.folder} cannot be written ({error}): set EOSCALE_WORK to a folder that can"
         ) from error
-    reader = Reader(work=work, described=_described(job))
-    # text is of pandas' own type already: converting it would be one more task a partition
-    with dask.config.set({"dataframe.convert-string": False}):
-        frame = dd.from_map(reader, cut, meta=reader.meta(job), label=f"open-{known.name.lower()}")
+    reader = Reader(work=work, beams=known.groups, described=_described(job))
+    frame = reading.frame(reader, cut, label=f"open-{known.name.lower()}")
     if area is not None:
         frame.spatial_partitions = gpd.GeoSeries([_hull(area)] * len(cut), crs="EPSG:4326")
     return frame

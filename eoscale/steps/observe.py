@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ class Beam(NamedTuple):
     coordinates: Columns
     """``longitude``, ``latitude`` and ``time`` of these rows."""
     values: Mapping[str, Values]
-    """By path below the group: what has been read of them so far."""
+    """By path below the group: what has been read of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +86,8 @@ def observe(job: Job, granule: Granule, columns: Iterable[str] | None = None) ->
     job : Job
     granule : Granule
     columns : iterable of str, optional
-        Which of the job's columns to read now; all of them unless given. The rows are the same whatever
-        is read of them.
+        Which of the job's columns to read; all of them unless given. The rows are the same whatever is
+        read of them.
 
     Raises
     ------
@@ -116,14 +116,6 @@ def observe(job: Job, granule: Granule, columns: Iterable[str] | None = None) ->
         bytes=cost.bytes,
     )
     return Observations(chunks=chunks, beams=tuple(each.beam for each in good), receipt=receipt)
-
-
-def extend(job: Job, seen: Observations, columns: Iterable[str]) -> Observations:
-    """Return observations of which some more of the job's columns have been read, of their rows alone."""
-    beams, cost = _filled(job, seen.chunks, seen.beams, {job.columns[name] for name in columns})
-    cost = cost + Cost(seen.receipt.requests, seen.receipt.bytes)
-    receipt = replace(seen.receipt, requests=cost.requests, bytes=cost.bytes)
-    return replace(seen, beams=tuple(beams), receipt=receipt)
 
 
 def describe(job: Job, granule: Granule) -> dict[str, dict[str, str]]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
+from dask.base import compute
 from distributed import Client
 from geopandas.testing import assert_geodataframe_equal
 
 import eoscale
 from eoscale import synthetic
+from eoscale.access import ranges
 from eoscale.errors import CatalogError, CorruptGranuleError, GranuleError, RecipeError, RunError
 from eoscale.hdf5.index import index
 from eoscale.lazy.tracks import Granules
@@ -146,6 +149,46 @@ def test_a_filter_and_what_it_filters_read_each_chunk_once(ice: GranuleList) -> 
             wanted = {0, 1} if path.endswith("h_li") else {1}  # rows outside need no height
             assert set(times) <= wanted, path
     assert set(trace.asked.values()) == {1}
+
+
+def test_what_is_computed_together_is_read_together(ice: GranuleList) -> None:
+    lazily = opened(ice)
+    with tracing() as trace:
+        compute(
+            lazily[lazily.h_li > 500].quality.count(),
+            lazily.longitude.max(),
+            len(lazily),
+            scheduler="threads",
+        )
+        once = trace.asked.copy()
+    assert set(once.values()) <= {1, 2}
+    with tracing() as trace:
+        compute(lazily[lazily.h_li > 500].quality.count(), lazily.longitude.max(), scheduler="threads")
+    assert set(trace.asked.values()) == {1}
+
+
+def test_a_cluster_reads_each_chunk_once_too(ice: GranuleList, scheduler: str) -> None:
+    lazily = opened(ice)
+    with Client(scheduler) as client:
+        client.run(_count)
+        try:
+            lazily[lazily.beam == "gt1l"].h_li.mean().compute()
+        finally:
+            counts = client.run(_counted)
+    asked: Counter[tuple[str, int, int]] = sum(counts.values(), Counter())
+    assert all(counts.values())  # both workers read
+    assert set(asked.values()) == {1}
+
+
+def _count() -> None:
+    tracer = tracing()
+    ranges.tracer, ranges.trace = tracer, tracer.__enter__()  # type: ignore[attr-defined]
+
+
+def _counted() -> Counter[tuple[str, int, int]]:
+    ranges.tracer.__exit__(None, None, None)  # type: ignore[attr-defined]
+    asked: Counter[tuple[str, int, int]] = ranges.trace.asked  # type: ignore[attr-defined]
+    return asked
 
 
 def test_who_computes_again_reads_again(ice: GranuleList) -> None:

@@ -246,7 +246,7 @@ def test_of_two_files_that_are_revealed_at_once_exactly_one_wins_and_keeps_its_b
             try:
                 publish.reveal(made, output)
             except ConflictError as conflict:
-                return conflict  # noqa: B023  its own
+                return conflict
             return name
 
         with ThreadPoolExecutor(2) as pool:
