@@ -9,36 +9,40 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
+from typing import Any, TypeAlias
 from weakref import ref
 
 import dask_geopandas
 import pandas as pd
-from dask.dataframe.dask_expr import new_collection
-from dask.dataframe.dask_expr._expr import Expr, Projection
+from dask._collections import new_collection
+from dask.dataframe.dask_expr._expr import Projection
 from dask.dataframe.dask_expr.io.io import FromMapProjectable
 
 from eoscale.lazy.reader import Reader
 from eoscale.write.work import Batch
 
-Dependents = Mapping[str, Collection[ref[Expr]]]
+Expression: TypeAlias = Any
+"""Of dask.dataframe, whose expressions are half typed."""
+Dependents: TypeAlias = Mapping[str, Collection[ref[Expression]]]
 """Name of an expression to those that use it, as dask hands them to its rules."""
 
 
-class Reading(FromMapProjectable):  # type: ignore[misc]  dask is half typed
+class Reading(FromMapProjectable):
     """A map of a reader over batches, with the columns that any part of the graph wants."""
 
     @cached_property
     def frame_meta(self) -> pd.DataFrame:
         """Return the frame without rows. It is no operand: dask never names two GeoDataFrames alike."""
-        meta = self.operand("func").meta()
+        meta: pd.DataFrame = self.operand("func").meta()
         return meta if self.columns_operand is None else meta[self.columns_operand]
 
-    def _simplify_up(self, parent: Expr, dependents: Dependents) -> Expr | None:
+    def _simplify_up(self, parent: Expression, dependents: Dependents) -> Expression | None:
         wanted = self._wanted(dependents)
         columns = [name for name in self.operand("func").columns if name in wanted]
         if not columns or columns == self.columns:
             return None
-        together = self.substitute_parameters({"columns": columns})
+        together: Expression = self.substitute_parameters({"columns": columns})
         if isinstance(parent, Projection):
             return together[parent.operand("columns")]
         return parent.substitute(self, together[self.columns])
@@ -51,10 +55,10 @@ class Reading(FromMapProjectable):  # type: ignore[misc]  dask is half typed
             wanted.update([columns] if isinstance(columns, str) else columns)
         return wanted
 
-    def _uses(self, dependents: Dependents) -> Iterator[tuple[Expr, Reading]]:
-        users = {user for found in dependents.values() for weak in found if (user := weak()) is not None}
-        for user in users:
-            for used in user.dependencies():
+    def _uses(self, dependents: Dependents) -> Iterator[tuple[Expression, Reading]]:
+        for weak in chain.from_iterable(dependents.values()):
+            user = weak()
+            for used in user.dependencies() if user is not None else ():
                 if isinstance(used, Reading) and used.operand("func") == self.operand("func"):
                     yield user, used
 
