@@ -9,7 +9,7 @@ from typing import Any, TypedDict, Unpack
 import dask.dataframe as dd
 import numpy as np
 import xarray as xr
-from dask.dataframe.dask_expr._expr import Blockwise
+from dask.dataframe.dask_expr._expr import Filter, Projection
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
@@ -135,7 +135,10 @@ def _axes(
     """Return axes, time first and the grid last; words by what the source was opened with."""
     words = [axis for axis in by if isinstance(axis, Mapping)]
     axes = [axis for axis in by if not isinstance(axis, Mapping)]
-    check_statistics(statistics)
+    try:
+        check_statistics(statistics)
+    except RecipeError as error:
+        raise RecipeError(f"`statistics` {error}") from None
     if words:
         if job is None:
             raise RecipeError("axes in words cover what granules were opened with: give a Grid or a Period")
@@ -163,8 +166,11 @@ def _partitions(frame: dd.DataFrame, summary: Summary, job: Job | None) -> tuple
     """Return the columns that are needed, and which partitions may hold rows of which tile."""
     needed = frame[[GRANULE, TIME, LONGITUDE, LATITUDE, *summary.variables]]
     period = summary.cube.axes[0]
-    if job is None or not isinstance(period, Period) or not _partitioned_as_opened(needed):
-        return needed, lambda _: np.arange(needed.npartitions)
+    everything = np.arange(needed.npartitions)
+    if job is None or not isinstance(period, Period) or not _times_are_as_opened(needed):
+        return needed, lambda _: everything
+    if any(granule.start is None for granule in job.granules):
+        return needed, lambda _: everything
     spans = [[job.interval(job.granules[at]) for at in range(*batch)] for batch in batches.cut(job)]
     begin = np.array([min(start for start, _ in batch) for batch in spans])
     end = np.array([max(stop for _, stop in batch) for batch in spans])
@@ -176,9 +182,9 @@ def _partitions(frame: dd.DataFrame, summary: Summary, job: Job | None) -> tuple
     return needed, touching
 
 
-def _partitioned_as_opened(frame: dd.DataFrame) -> bool:
-    """Return whether partition n still holds rows of batch n alone: nothing shuffled, split or left out."""
-    expressions = list(frame.expr.walk())
-    return all(isinstance(each, Blockwise) for each in expressions) and not any(
-        each.operand("_partitions") for each in expressions if isinstance(each, Reading)
-    )
+def _times_are_as_opened(frame: dd.DataFrame) -> bool:
+    """Return whether partition n holds rows of batch n alone, with the times that were read."""
+    expression = frame[[TIME]].expr.simplify()
+    while isinstance(expression, Projection | Filter):
+        expression = expression.frame
+    return isinstance(expression, Reading) and not expression.operand("_partitions")

@@ -15,7 +15,7 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
-from eoscale.errors import BudgetError
+from eoscale.errors import BudgetError, GranuleError
 from eoscale.model.columns import GRANULE, LATITUDE, LONGITUDE, TIME, Array, Values
 from eoscale.model.cube import Cube, Tile
 from eoscale.model.reduction import Partial
@@ -59,8 +59,9 @@ def arrays(summary: Summary, frame: dd.DataFrame, touching: Touching) -> dict[st
     token = tokenize(optimized, cube.digest, summary.variables, summary.statistics)
     partials, folds, blocks = (f"{step}-{token}" for step in ("partial", "fold", "block"))
     tasks: dict[Any, Any] = dict(optimized.__dask_graph__())
+    expected = _tiles(edges, frame.npartitions)
     for number, key in enumerate(optimized.__dask_keys__()):
-        tasks[partials, number] = (reduce_partition, summary, key)
+        tasks[partials, number] = (reduce_partition, summary, key, expected[number])
     for tile, partitions in enumerate(edges):
         state: Any = None
         for step in range(0, len(partitions), _AT_ONCE):
@@ -85,6 +86,15 @@ def _edges(cube: Cube, touching: Touching, partitions: int) -> list[NDArray[np.i
     return edges
 
 
+def _tiles(edges: Sequence[NDArray[np.int64]], partitions: int) -> list[frozenset[Tile]]:
+    """Return the tiles of each partition."""
+    tiles: list[set[Tile]] = [set() for _ in range(partitions)]
+    for tile, touching in enumerate(edges):
+        for number in touching.tolist():
+            tiles[number].add(tile)
+    return [frozenset(found) for found in tiles]
+
+
 def _array(name: str, token: str, cube: Cube, dtype: np.dtype[Any], tasks: Mapping[Any, Any]) -> da.Array:
     key, base = f"{name}-{token}", f"aggregate-{token}"
     blocks = f"block-{token}"
@@ -103,14 +113,27 @@ def _dtypes(summary: Summary) -> dict[str, np.dtype[Any]]:
     return {name: np.dtype(spec.dtype) for name, spec in summary.arrays({}).items()}
 
 
-def reduce_partition(summary: Summary, frame: pd.DataFrame) -> Parts:
-    """Return the partials of each granule that has rows in a partition."""
+def reduce_partition(summary: Summary, frame: pd.DataFrame, expected: frozenset[Tile]) -> Parts:
+    """Return the partials of each granule that has rows in a partition.
+
+    Raises
+    ------
+    GranuleError
+        If there are rows of a tile that no edge leads to: they would be lost.
+    """
     found: dict[tuple[str, Tile], list[Partial]] = {}
     granule, _ = pd.factorize(frame[GRANULE], sort=True)
     for number in range(granule.max() + 1 if granule.size else 0):
         rows = frame.iloc[np.flatnonzero(granule == number)]
         coordinates = {name: rows[name].to_numpy() for name in (TIME, LONGITUDE, LATITUDE)}
         reduced = summary.reduce(coordinates, {name: _values(rows[name]) for name in summary.variables})
+        stray = sorted(reduced.tiles.keys() - expected)
+        if stray:
+            raise GranuleError(
+                f"{sum(reduced.tiles[tile] for tile in stray)} rows lie outside the time that the granule "
+                "states: mend its start and end in the list, or leave it out",
+                granule=str(rows[GRANULE].iloc[0]),
+            )
         for place, partial in reduced.partials.items():
             found.setdefault(place, []).append(partial)
     return found

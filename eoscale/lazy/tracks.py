@@ -17,6 +17,7 @@ from eoscale.catalog.search import Query
 from eoscale.errors import CatalogError, RecipeError, RunError
 from eoscale.lazy import reading
 from eoscale.lazy.reader import Reader
+from eoscale.model.digest import digest
 from eoscale.model.granule import GranuleList
 from eoscale.model.job import Job
 from eoscale.model.product import Product
@@ -102,7 +103,8 @@ def open(  # noqa: A001  the library's front door
     area = None if region is None else Region.of(region)
     job = Job(recipe=recipe, product=known, region=area, granules=listed)
     cut = batches.cut(job)
-    work = Work(folder=str(_shared()), digest=job.digest)
+    # routes and batching are not in a job's digest, and belong to this graph: they are in the folder's name
+    work = Work(folder=str(_shared() / digest(job.to_json())[:16]), digest=job.digest)
     try:
         work.save_job(job)
     except OSError as error:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import xarray as xr
 from distributed import Client
 
 import eoscale
-from eoscale.errors import BudgetError, RecipeError
+from eoscale.errors import BudgetError, GranuleError, RecipeError
 from eoscale.model.granule import GranuleList
 from eoscale.model.grid import Grid
 from eoscale.model.period import Period
@@ -172,7 +173,9 @@ def test_what_is_wrong_is_said_before_anything_is_computed(ice: GranuleList) -> 
         eoscale.aggregate(frame[["granule", "latitude", "h_li"]], by=[GRID], statistics=["mean"])
     with pytest.raises(RecipeError, match="no variable to aggregate"):
         eoscale.aggregate(frame[["granule", "time", "latitude", "longitude"]], by=[GRID], statistics=["mean"])
-    with pytest.raises(RecipeError, match="holds meen, which is no statistic; did you mean mean"):
+    with pytest.raises(
+        RecipeError, match="`statistics` holds meen, which is no statistic; did you mean mean"
+    ):
         aggregated(ice, statistics=["meen"])
     with pytest.raises(RecipeError, match="`by` is empty"):
         aggregated(ice, by=[])
@@ -214,3 +217,31 @@ def test_peak_memory_does_not_grow_with_the_number_of_granules(ice: GranuleList,
     (few, low), (many, high) = peak(32), peak(320)
     assert many == 10 * few > 0
     assert high < 1.1 * low
+
+
+def test_rows_at_another_time_than_their_granule_states_are_not_lost_in_silence(ice: GranuleList) -> None:
+    wrong = replace(ice[0], start=np.datetime64("2024-06-10", "ns"), end=np.datetime64("2024-06-11", "ns"))
+    listed = GranuleList(granules=[wrong, *ice.granules[1:]])
+    cube = aggregated(listed, by=[GRID, {"period": "1D"}], statistics=["count"])
+    with pytest.raises(
+        GranuleError, match=rf"{wrong.id}: \d+ rows lie outside the time that the granule states"
+    ):
+        cube.h_li_count.sum().compute(scheduler="threads")
+
+
+def test_times_that_were_changed_are_those_that_count(ice: GranuleList) -> None:
+    frame = eoscale.open(ice, **OPENING)
+    later = frame.assign(time=frame.time + np.timedelta64(365, "D"))
+    year = Period.every("1MS", start="2025-04-01", stop="2025-07-01")
+    found = eoscale.aggregate(later, by=[GRID, year], statistics=["count"]).h_li_count.sum()
+    expected = eoscale.aggregate(frame, by=[GRID], statistics=["count"]).h_li_count.sum()
+    assert int(found.compute(scheduler="threads")) == int(expected.compute(scheduler="threads")) > 1000
+
+
+def test_granules_of_unknown_time_may_touch_every_period(ice: GranuleList) -> None:
+    untimed = GranuleList(granules=[replace(granule, start=None, end=None) for granule in ice])
+    found = aggregated(untimed, statistics=["count"]).h_li_count
+    xr.testing.assert_equal(
+        found.compute(scheduler="threads"),
+        aggregated(ice, statistics=["count"]).h_li_count.compute(scheduler="threads"),
+    )
