@@ -68,18 +68,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_leaves_a_store_and_a_ledger_and_nothing_else(folder: Path) -> None:
-    assert {path.name for path in folder.iterdir()} >= {"small.zarr", "small.ledger.parquet"}
+    assert {path.name for path in folder.iterdir()} >= {"small.zarr", "small.zarr.ledger.parquet"}
     assert not [path for path in folder.iterdir() if path.name.startswith(".") or path.suffix == ".work"]
     dataset = xr.open_zarr(folder / "small.zarr", consolidated=True, chunks=None)
     assert int(dataset.h_li_count.sum()) == Ledger.load(beside(folder / "small.zarr")).binned("h_li") > 0
 
 
 def test_the_same_job_again_says_so_and_does_nothing(folder: Path) -> None:
-    before = (folder / "small.ledger.parquet").stat().st_mtime_ns
+    before = (folder / "small.zarr.ledger.parquet").stat().st_mtime_ns
     done = eoscale("run", "small.yaml", folder=folder)
     assert done.status == 0
     assert "already published" in done.out
-    assert (folder / "small.ledger.parquet").stat().st_mtime_ns == before
+    assert (folder / "small.zarr.ledger.parquet").stat().st_mtime_ns == before
 
 
 def test_a_named_work_folder_is_kept(folder: Path, scheduler: str, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def run(
     known = Ledger.load(beside).job if beside.is_file() else ""
     if not publish.check_free(path, job.digest, known=known):
         return Result(output=path, ledger=Ledger.load(beside), fresh=False)
-    folder = Path(work).absolute() if work else path.with_suffix(".work")
+    folder = Path(work).absolute() if work else path.with_name(f"{path.name}.work")
     shared = Work(folder=str(folder), digest=job.digest)
     with ExitStack() as stack:
         client = stack.enter_context(connected(cluster, workers=workers))

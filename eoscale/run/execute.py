@@ -93,6 +93,8 @@ def execute(plan: Plan, output: Output, client: Client, *, work: Work, watcher: 
             raise RunError(
                 f"{name}: {ledger.binned(name)} rows were binned, {counts[name]} are in the result"
             )
+    # CSV and JSON cannot say who made them: the ledger does, even if this process dies before its last line
+    Ledger(frame=ledger.frame, facts=ledger.facts, job=job.digest).save(beside)
     sink.publish()
     elapsed = f"{perf_counter() - began:.1f} s on {len(client.nthreads())} workers"
     facts = {**ledger.facts, "took": elapsed, "published": output.path}

@@ -119,9 +119,9 @@ def beside(output: Path) -> Path:
     Examples
     --------
     >>> beside(Path("greenland.zarr")).name
-    'greenland.ledger.parquet'
+    'greenland.zarr.ledger.parquet'
     """
-    return output.with_suffix(".ledger.parquet")
+    return output.with_name(f"{output.name}.ledger.parquet")
 
 
 def _row(receipt: Receipt, variables: Iterable[str]) -> dict[str, Any]:

@@ -106,7 +106,9 @@ def reveal(hidden: Path, output: Path) -> None:
         # between the look and the rename somebody else may have been faster
         if os.path.lexists(output):
             raise conflict from error
-        raise
+        if hidden.is_dir():
+            raise
+        hidden.rename(output)  # some disks have no links
 
 
 def discard(hidden: Path) -> None:

@@ -185,11 +185,16 @@ class TestRefusedBeforeAnythingIsRead:
         assert left(folder) == set()
 
 
+def beside_of(kind: str) -> set[str]:
+    """Return what a run that published nothing may leave behind."""
+    return {f"out.{kind}.ledger.parquet", f"out.{kind}.work"}
+
+
 def failed(done: Done, folder: Path, kind: str, error: str, *, number: int = 1) -> str:
     """Check that some of two granules failed by an error and nothing was published, and return the reason."""
     assert ended(done) == (3, "IncompleteRunError"), done.err
     assert f"{number} of 2 granules failed, so nothing was published" in done.err
-    assert left(folder) <= {"out.ledger.parquet", "out.work"}
+    assert left(folder) <= beside_of(kind)
     frame = Ledger.load(beside(folder / f"out.{kind}")).frame
     reasons = frame.loc[frame["status"] == "failed", "reason"].tolist()
     assert len(reasons) == number
@@ -252,7 +257,7 @@ def test_a_granule_that_is_none_is_named_and_stops_publication(
     path.write_bytes(whole)
     done = execute(folder, kind, scheduler)
     assert done.status == 0, done.err
-    assert left(folder) - {"out.work"} == {f"out.{kind}", "out.ledger.parquet"}
+    assert left(folder) - {f"out.{kind}.work"} == {f"out.{kind}", f"out.{kind}.ledger.parquet"}
 
 
 def test_a_region_outside_every_granule_is_not_published_unless_allowed(
@@ -262,7 +267,7 @@ def test_a_region_outside_every_granule_is_not_published_unless_allowed(
     done = execute(folder, kind, scheduler, *words)
     assert ended(done) == (3, "IncompleteRunError"), done.err
     assert "no row was binned" in done.err
-    assert left(folder) <= {"out.ledger.parquet", "out.work"}
+    assert left(folder) <= beside_of(kind)
     done = execute(folder, kind, scheduler, *words, "--set", "allow_empty=true")
     assert done.status == 0, done.err
     result = open_published(folder / f"out.{kind}")
@@ -312,7 +317,7 @@ def test_a_url_that_cannot_be_read_is_the_failure_of_its_granule(
         assert server.misbehaved[fault] > 0
     assert f"{error}: " in str(caught.value)
     assert bad.stem in str(caught.value)
-    assert left(folder) <= {"out.ledger.parquet", "out.work"}
+    assert left(folder) <= beside_of(kind)
 
 
 def test_a_host_where_nobody_answers_is_the_failure_of_its_granule(
@@ -330,7 +335,7 @@ def test_a_host_where_nobody_answers_is_the_failure_of_its_granule(
                 cluster=client,
                 watcher=Silent(),
             )
-    assert left(folder) <= {"out.ledger.parquet", "out.work"}
+    assert left(folder) <= beside_of("csv")
 
 
 # an output that exists
@@ -393,3 +398,15 @@ def test_what_was_published_opens_as_what_it_is(finished: Path) -> None:
     assert isinstance(result, xr.Dataset) == (finished.suffix == ".zarr")
     rows = len(result) if isinstance(result, pd.DataFrame) else int(result["h_li_count"].sum())
     assert rows == Ledger.load(beside(finished)).binned("h_li") > 0
+
+
+def test_outputs_of_one_name_and_several_kinds_have_nothing_in_common(folder: Path, scheduler: str) -> None:
+    few = ["--set", "where=h_li_sigma < 0.5"]
+    for kind, words in (("csv", []), ("json", few), ("parquet", few)):
+        done = execute(folder, kind, scheduler, *words)
+        assert done.status == 0, done.err
+    before = (folder / "out.csv").read_bytes()
+    assert ended(execute(folder, "csv", scheduler, *few)) == (3, "ConflictError")
+    assert "already published" in execute(folder, "csv", scheduler).out
+    assert "already published" in execute(folder, "json", scheduler, *few).out
+    assert (folder / "out.csv").read_bytes() == before

@@ -54,7 +54,7 @@ def test_a_saved_ledger_comes_back_with_its_facts(tmp_path: Path) -> None:
     back = Ledger.load(path)
     pd.testing.assert_frame_equal(back.frame, ledger.frame)
     assert back.facts == {"product": "ATL06"}
-    assert [other.name for other in path.parent.iterdir()] == ["out.ledger.parquet"]
+    assert [other.name for other in path.parent.iterdir()] == ["out.zarr.ledger.parquet"]
 
 
 def test_a_missing_ledger_says_to_run(tmp_path: Path) -> None:

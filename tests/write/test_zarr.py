@@ -19,8 +19,7 @@ from eoscale.model.cube import Cube, Tile
 from eoscale.model.grid import Grid
 from eoscale.model.period import Period
 from eoscale.write.publish import DIGEST
-from eoscale.write.zarr import ArraySpec, ZarrSink
-from eoscale.write.zarr import open_store
+from eoscale.write.zarr import ArraySpec, ZarrSink, open_store
 from tests.suites.sinks import Case, SinkLaws
 
 POLAR = Grid(crs="EPSG:3413", resolution=1000, west=-200, south=-2300, width=7, height=5)
