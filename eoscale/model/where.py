@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import Any, ClassVar
@@ -16,28 +16,13 @@ from numpy.typing import NDArray
 from eoscale.errors import RecipeError
 from eoscale.model.columns import Array, Columns
 from eoscale.model.digest import Digested
+from eoscale.model.grammar import ARITHMETIC, BITS, EQUALITY, ORDER, Grammar, is_bits
 
 _LONGEST = 2000
 """Characters; a longer text is no condition that a person wrote."""
 _DEEPEST = 100
 """Levels; far from where Python's own recursion ends, which differs between a client and its workers."""
 _QUOTED = re.compile(r"`([^`]*)`")
-
-_ORDER: Mapping[type, Callable[[Any, Any], Any]] = {
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}
-_EQUALITY: Mapping[type, Callable[[Any, Any], Any]] = {ast.Eq: operator.eq, ast.NotEq: operator.ne}
-_ARITHMETIC: Mapping[type, Callable[[Any, Any], Any]] = {
-    ast.Add: np.add,
-    ast.Sub: np.subtract,
-    ast.Mult: np.multiply,
-    ast.Div: np.divide,
-    ast.Mod: np.mod,
-}
-_BITS: Mapping[type, Callable[[Any, Any], Any]] = {ast.BitAnd: np.bitwise_and, ast.BitOr: np.bitwise_or}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,7 +63,7 @@ class Where(Digested):
     def __post_init__(self) -> None:
         if "" in self._paths.values():
             raise RecipeError(f"{self.text!r} has no path in its backquotes: expected e.g. `dem/dem_h`")
-        kind = _Grammar(self._paths).kind(self._tree)
+        kind = Grammar(self._paths).kind(self._tree)
         if kind != "condition":
             raise RecipeError(f"{self.text!r} is a number: expected a condition such as h_li_sigma < 1")
         if not self.names:
@@ -148,112 +133,6 @@ def _depth(tree: ast.AST) -> int:
     return levels
 
 
-class _Grammar:
-    """What a condition may be made of. A node is a ``condition``, a ``number`` or ``bits`` of an integer."""
-
-    def __init__(self, paths: Mapping[str, str]) -> None:
-        self._paths = paths
-
-    def kind(self, node: ast.expr) -> str:  # noqa: PLR0911, C901  one case a kind of node
-        match node:
-            case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
-                if value >= 2**64 and isinstance(value, int):
-                    raise _refused(f"holds {self._shown(node)}, no integer of 64 bits: write it as 1e20")
-                return "number"
-            case ast.Name():
-                return "number"
-            case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
-                return self._all([operand], "number", "the sign")
-            case ast.UnaryOp(op=ast.Not() | ast.Invert(), operand=operand):
-                return self._all([operand], "condition", "not")
-            case ast.BoolOp(values=values):
-                return self._all(values, "condition", "and/or")
-            case ast.BinOp(op=ast.BitAnd() | ast.BitOr(), left=left, right=right):
-                return self._ampersand([left, right])
-            case ast.BinOp(op=op, left=left, right=right) if type(op) in _ARITHMETIC:
-                return self._all([left, right], "number", "arithmetic")
-            case ast.Compare():
-                return self._comparison(node)
-            case ast.Call():
-                raise _refused(f"calls a function, {self._shown(node.func)}(...)")
-        raise _refused(f"holds {self._shown(node)!r}")
-
-    def _all(self, nodes: list[ast.expr], wanted: str, what: str) -> str:
-        for node in nodes:
-            kind = self.kind(node)
-            if kind != wanted:
-                raise _refused(f"has a {kind} where {what} wants a {wanted}: {self._shown(node)}")
-        return wanted
-
-    def _ampersand(self, nodes: Sequence[ast.expr]) -> str:
-        kinds = {self.kind(node) for node in nodes}
-        if kinds == {"condition"}:
-            return "condition"
-        if "condition" in kinds:
-            raise _refused("joins a condition and a number by & or |: put each condition in parentheses")
-        self._demand_whole(nodes)
-        return "bits"
-
-    def _comparison(self, node: ast.Compare) -> str:
-        if isinstance(node.ops[0], ast.In | ast.NotIn) and len(node.ops) == 1:
-            return self._membership(node)
-        kinds = [self.kind(side) for side in (node.left, *node.comparators)]
-        operators = {type(op) for op in node.ops}
-        if not operators <= _ORDER.keys() | _EQUALITY.keys():
-            raise _refused(f"compares otherwise than by <, <=, >, >=, == and !=, {self._shown(node)!r}")
-        equal = operators <= _EQUALITY.keys() and len(node.ops) == 1
-        if "condition" in kinds:
-            raise _refused("compares a condition: put the comparisons that & and | join in parentheses")
-        if "bits" in kinds:
-            if not equal:
-                # a < 1 & b < 2 is read as a < (1 & b) < 2
-                raise _refused("compares bits otherwise than by == or !=: put each condition in parentheses")
-            self._demand_parentheses(node)
-            self._demand_whole([node.left, *node.comparators])
-        if not (equal or operators <= {ast.Lt, ast.LtE} or operators <= {ast.Gt, ast.GtE}):
-            raise _refused("chains comparisons that do not all ascend or all descend: join two by and")
-        return "condition"
-
-    def _demand_parentheses(self, node: ast.Compare) -> None:
-        """Refuse ``flags & 4 == 0`` and ``a == 1 & b``: what is meant, only parentheses can tell."""
-        left, right = node.left, node.comparators[-1]
-        begins = (left.lineno, left.col_offset) == (node.lineno, node.col_offset)
-        ends = (right.end_lineno, right.end_col_offset) == (node.end_lineno, node.end_col_offset)
-        if (begins and _is_bits(left)) or (ends and _is_bits(right)):
-            raise _refused(
-                "compares bits without parentheses: write (flags & 4) == 0, or (a == 1) & (b == 2)"
-            )
-
-    def _demand_whole(self, nodes: Sequence[ast.expr]) -> None:
-        for node in nodes:
-            match node:
-                case ast.Name() | ast.Constant(value=int()):
-                    continue
-                case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=ast.Constant(value=int())):
-                    continue
-            if not _is_bits(node):
-                raise _refused(f"asks for bits of {self._shown(node)}, which is no variable and no integer")
-
-    def _membership(self, node: ast.Compare) -> str:
-        match node.comparators[0]:
-            case ast.Tuple(elts=items) | ast.List(elts=items) if items and not any(
-                isinstance(name, ast.Name) for item in items for name in ast.walk(item)
-            ):
-                self._all([node.left, *items], "number", "in")
-                return "condition"
-        raise _refused("asks for `in` of something else than a list of numbers")
-
-    def _shown(self, node: ast.expr) -> str:
-        text = ast.unparse(node)
-        for identifier, path in self._paths.items():
-            text = text.replace(identifier, f"`{path}`")
-        return text if len(text) <= 40 else text[:40] + "…"
-
-
-def _is_bits(node: ast.expr) -> bool:
-    return isinstance(node, ast.BinOp) and type(node.op) in _BITS
-
-
 class _Evaluation:
     """The value of each node of a tree that the grammar has passed, for some rows."""
 
@@ -277,12 +156,12 @@ class _Evaluation:
             case ast.BoolOp(op=join, values=values):
                 both = np.logical_and if isinstance(join, ast.And) else np.logical_or
                 return reduce(both, [self.value(each) for each in values])
-            case ast.BinOp(op=op, left=left, right=right) if type(op) in _ARITHMETIC:
-                number = _ARITHMETIC[type(op)](_real(self.value(left)), _real(self.value(right)))
+            case ast.BinOp(op=op, left=left, right=right) if type(op) in ARITHMETIC:
+                number = ARITHMETIC[type(op)](_real(self.value(left)), _real(self.value(right)))
                 # a number of the text has no type of its own: it takes that of what it is compared with
                 return number if np.ndim(number) else float(number)
             case ast.BinOp(op=op, left=left, right=right):
-                return _BITS[type(op)](_whole(self.value(left)), _whole(self.value(right)))
+                return BITS[type(op)](_whole(self.value(left)), _whole(self.value(right)))
             case ast.Compare():
                 return self._compare(node)
         raise AssertionError(ast.dump(node))
@@ -295,9 +174,9 @@ class _Evaluation:
             found = reduce(np.logical_or, [left == self.value(item) for item in items.elts])
             return np.asarray(np.not_equal(found, isinstance(node.ops[0], ast.NotIn)), np.bool_)
         sides = [left, *(self.value(side) for side in node.comparators)]
-        if any(_is_bits(side) for side in (node.left, *node.comparators)):
+        if any(is_bits(side) for side in (node.left, *node.comparators)):
             sides = [_whole(side) for side in sides]
-        compare = [{**_ORDER, **_EQUALITY}[type(op)] for op in node.ops]
+        compare = [{**ORDER, **EQUALITY}[type(op)] for op in node.ops]
         terms = [act(a, b) for act, a, b in zip(compare, sides[:-1], sides[1:], strict=True)]
         return np.asarray(reduce(np.logical_and, terms), np.bool_)
 
@@ -317,10 +196,3 @@ def _whole(value: Any) -> Any:  # noqa: ANN401  a number or an array
     if array.dtype.kind not in "iu":
         raise RecipeError(f"the condition asks for bits of values of type {array.dtype}: expected integers")
     return array.astype(np.uint64)
-
-
-def _refused(fault: str) -> RecipeError:
-    return RecipeError(
-        f"the condition {fault}: expected comparisons of variables and numbers, joined by and, or, not; "
-        "a path stands in backquotes"
-    )
