@@ -141,9 +141,10 @@ def reduce_partition(summary: Summary, frame: pd.DataFrame, expected: frozenset[
 
 def _values(column: pd.Series) -> Values:
     missing = column.isna().to_numpy(np.bool_)
-    if isinstance(column.array, pd.arrays.IntegerArray | pd.arrays.BooleanArray):
-        return Values(column.array.to_numpy(column.array.dtype.type, na_value=0), missing)
-    return Values(column.to_numpy(), missing)
+    if isinstance(column.dtype, np.dtype):
+        return Values(column.to_numpy(), missing)
+    # pandas' own and Arrow's types mark what is missing apart: the number below is never looked at
+    return Values(column.to_numpy(getattr(column.dtype, "numpy_dtype", np.float64), na_value=0), missing)
 
 
 def fold(summary: Summary, tile: Tile, state: Merged | None, parts: Sequence[Parts]) -> Merged:

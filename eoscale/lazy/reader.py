@@ -83,7 +83,7 @@ class Reader:
 
 def _coordinate(seen: Iterable[Observations], name: str) -> Array:
     empty = np.empty(0, "M8[ns]" if name == TIME else np.float64)
-    return np.concatenate([empty, *(one.coordinates[name] for one in seen)])
+    return np.concatenate([empty, *(one.coordinate(name) for one in seen)])
 
 
 def _typed(seen: Observations, name: str, column: Values, dtype: np.dtype[np.generic]) -> Values:

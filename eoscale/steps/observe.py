@@ -8,7 +8,6 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eoscale import subset
 from eoscale.access.ranges import Cost
@@ -50,16 +49,12 @@ class Observations:
     @property
     def coordinates(self) -> dict[str, Array]:
         """``longitude``, ``latitude`` (float64, degrees) and ``time`` (datetime64[ns], UTC), (n,) each."""
-        kinds = {LONGITUDE: "f8", LATITUDE: "f8", TIME: "M8[ns]"}
-        return {
-            name: np.concatenate([np.empty(0, kind), *(beam.coordinates[name] for beam in self.beams)])
-            for name, kind in kinds.items()
-        }
+        return {name: self.coordinate(name) for name in (LONGITUDE, LATITUDE, TIME)}
 
-    @property
-    def beam_names(self) -> NDArray[np.str_]:
-        """(n,) name of the group of each row."""
-        return np.repeat([beam.name for beam in self.beams], [beam.rows.size for beam in self.beams])
+    def coordinate(self, name: str) -> Array:
+        """Return one of :attr:`coordinates`."""
+        empty = np.empty(0, "M8[ns]" if name == TIME else np.float64)
+        return np.concatenate([empty, *(beam.coordinates[name] for beam in self.beams)])
 
     def values(self, path: str) -> Values:
         """Return (n,) values of a variable by its path below the group.

@@ -245,3 +245,15 @@ def test_granules_of_unknown_time_may_touch_every_period(ice: GranuleList) -> No
         found.compute(scheduler="threads"),
         aggregated(ice, statistics=["count"]).h_li_count.compute(scheduler="threads"),
     )
+
+
+@pytest.mark.parametrize("dtype", ["Float32", "float64[pyarrow]", "Int32", "int16[pyarrow]", "float32"])
+def test_numbers_of_every_type_of_pandas_are_aggregated(ice: GranuleList, dtype: str) -> None:
+    frame = eoscale.open(ice, **OPENING)
+    whole = frame.h_li.fillna(-1).astype("int32") if "int" in dtype.lower() else frame.h_li
+    typed = frame.assign(other=whole.astype(dtype))[["granule", "time", "longitude", "latitude", "other"]]
+    found = eoscale.aggregate(typed, by=[GRID], statistics=["count", "max"]).compute(scheduler="threads")
+    plain = frame.assign(other=whole.astype("float64"))[["granule", "time", "longitude", "latitude", "other"]]
+    expected = eoscale.aggregate(plain, by=[GRID], statistics=["count", "max"]).compute(scheduler="threads")
+    xr.testing.assert_equal(found, expected)
+    assert int(found.other_count.sum()) > 1000
