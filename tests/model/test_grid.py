@@ -45,8 +45,8 @@ def test_a_cell_holds_its_west_and_south_edges(grid: Grid) -> None:
     y = _around(grid.south, grid.height, resolution)
     x, y = (along.ravel() for along in np.meshgrid(x[np.abs(x) <= 180], y[np.abs(y) <= 90]))
     x, y, i, j = _located(grid, x, y)
-    # rows that lie west of the grid's west edge are a turn further
-    here = x >= grid.west * resolution
+    # rows west of the grid's west edge, and 180 on a grid from -180, lie in their cell a turn further
+    here = (x >= grid.west * resolution) & (x < grid.west * resolution + 360)
     x, y, i, j = x[here], y[here], i[here], j[here]
     assert (i * resolution <= x).all()
     assert (x < (i + 1) * resolution).all()
