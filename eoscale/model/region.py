@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
+from threading import Lock
 
 import geopandas as gpd
 import numpy as np
@@ -38,6 +39,7 @@ __all__ = ["LONGITUDE_LATITUDE", "Region", "transformer"]
 
 _BLOCK = 2**15
 """Points that are tested at once: what is computed on the way stays in a core's cache."""
+_MAKING = Lock()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -296,13 +298,21 @@ class Region(Digested):
         west, _, east, _ = self._own_box
         return west if all_round(west, east) else (west + east) / 2 - 180
 
-    @cached_property
+    @property
     def _mask(self) -> Mask:
-        return Mask(self.geometry)
+        return self._once("mask", lambda: Mask(self.geometry))
 
-    @cached_property
+    @property
     def _welded(self) -> Mask:
-        return Mask(welded(self.geometry))
+        return self._once("welded mask", lambda: Mask(welded(self.geometry)))
+
+    def _once(self, name: str, make: Callable[[], Mask]) -> Mask:
+        """Return a mask, made by the first thread that asks; a cached_property has no lock from 3.12 on."""
+        with _MAKING:
+            masks: dict[str, Mask] = self.__dict__
+            if name not in masks:
+                masks[name] = make()
+            return masks[name]
 
     @cached_property
     def _poles_inside(self) -> tuple[float, ...]:
