@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from eoscale.model.columns import Array
 from eoscale.model.digest import Digested
 from eoscale.model.region import Region
+from eoscale.model.sphere import turned
 
 _LEVEL = 16
 """Of the curve: 65,536 steps along each side of the area."""
@@ -50,8 +51,7 @@ class Curve(Digested):
     def distance(self, longitude: Array, latitude: Array) -> NDArray[np.uint32]:
         """Return how far along the curve each of (n,) points lies, 0 to 2**32 - 1."""
         bounds = (self.west, self.south, self.east, self.north)
-        within = longitude + 360 * np.ceil((self.west - longitude) / 360)
-        points = gpd.GeoSeries.from_xy(within, latitude)
+        points = gpd.GeoSeries.from_xy(turned(longitude, self.west), latitude)
         return np.asarray(points.hilbert_distance(total_bounds=bounds, level=_LEVEL), np.uint32)
 
     @staticmethod

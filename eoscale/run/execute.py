@@ -11,7 +11,7 @@ from typing import Any
 
 from distributed import Client
 
-from eoscale.errors import IncompleteRunError, RunError
+from eoscale.errors import ConflictError, IncompleteRunError, RunError
 from eoscale.model.job import Job
 from eoscale.model.receipt import Receipt
 from eoscale.model.sink import Sink
@@ -95,7 +95,11 @@ def execute(plan: Plan, output: Output, client: Client, *, work: Work, watcher: 
             )
     # CSV and JSON cannot say who made them: the ledger does, even if this process dies before its last line
     Ledger(frame=ledger.frame, facts=ledger.facts, job=job.digest).save(beside)
-    sink.publish()
+    try:
+        sink.publish()
+    except ConflictError:
+        ledger.save(beside)  # what came into being there is not this job's
+        raise
     elapsed = f"{perf_counter() - began:.1f} s on {len(client.nthreads())} workers"
     facts = {**ledger.facts, "took": elapsed, "published": output.path}
     ledger = Ledger(frame=ledger.frame, facts=facts, job=job.digest)

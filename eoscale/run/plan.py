@@ -73,12 +73,5 @@ def _weight(granules: GranuleList) -> str:
 
 
 def cut(job: Job, *, granules_per_batch: int = GRANULES_PER_BATCH) -> Plan:
-    """Return how a job is cut into tasks.
-
-    Parameters
-    ----------
-    job : Job
-    granules_per_batch : int
-        At most so many, and at most the recipe's ``batch_bytes`` together, but always one.
-    """
+    """Return how a job is cut into tasks, as :func:`eoscale.steps.batches.cut` says."""
     return Plan(job=job, batches=batches.cut(job, granules_per_batch=granules_per_batch))

@@ -410,3 +410,32 @@ def test_outputs_of_one_name_and_several_kinds_have_nothing_in_common(folder: Pa
     assert "already published" in execute(folder, "csv", scheduler).out
     assert "already published" in execute(folder, "json", scheduler, *few).out
     assert (folder / "out.csv").read_bytes() == before
+
+
+class _Faster(Silent):
+    """Somebody who puts a file at the output while the parts of a run are written."""
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+
+    def begin(self, stage: str, total: int) -> None:
+        if "written" in stage:
+            assert total
+            self.output.write_text("mine", encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"], indirect=True)
+def test_a_file_that_came_into_being_meanwhile_is_never_taken_for_the_result(
+    folder: Path, kind: str, client: Client
+) -> None:
+    output = folder / f"out.{kind}"
+    for watcher in (_Faster(output), Silent()):
+        with pytest.raises(ConflictError):
+            run(
+                recipe(folder, kind),
+                granules=str(folder / "granules" / "*.h5"),
+                output=output,
+                cluster=client,
+                watcher=watcher,
+            )
+        assert output.read_text(encoding="utf-8") == "mine"
