@@ -1,0 +1,135 @@
+"""Attributes: those of an object that have some names, as plain values.
+
+Source: HDF5 File Format Specification, "The Attribute Message", "The Attribute Info Message".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from eoscale.errors import CorruptGranuleError, UnsafeGranuleError
+from eoscale.hdf5.format import fractal_heap, heaps, trees
+from eoscale.hdf5.format.checksum import lookup3
+from eoscale.hdf5.format.cursor import Cursor, File, text
+from eoscale.hdf5.format.datatypes import datatype
+from eoscale.hdf5.format.heaps import Reference
+from eoscale.hdf5.format.messages import dataspace
+from eoscale.hdf5.format.objects import (
+    ATTRIBUTE,
+    ATTRIBUTE_INFO,
+    DATASPACE,
+    DATATYPE,
+    SHARED,
+    Message,
+    only,
+    resolved,
+)
+from eoscale.hdf5.format.walk import Unfamiliar, Walk, together
+
+_LARGEST = 2**20
+"""Bytes of one attribute that is read."""
+_BY_NAME = 8
+
+
+class _Raw(NamedTuple):
+    """An attribute whose type and shape may be shared, and so have yet to be read."""
+
+    type: Message
+    space: Message
+    data: Cursor
+
+
+def attributes(file: File, found: list[Message], wanted: Sequence[str]) -> Walk[dict[str, Any]]:
+    """Return the attributes of an object that have some names.
+
+    Parameters
+    ----------
+    file : File
+    found : list of Message
+        The object header.
+    wanted : sequence of str
+
+    Returns
+    -------
+    dict of str to str, numpy scalar or array
+        One value is a scalar, whether its writer made it a scalar or an array of one, and text is ``str``,
+        whether of fixed or of varying length. Types without a numpy counterpart are left out.
+
+    Raises
+    ------
+    CorruptGranuleError, UnsafeGranuleError, Unfamiliar
+        If one of them cannot be read.
+    """
+    bodies = yield from together(resolved(file, message) for message in found if message.type == ATTRIBUTE)
+    info = only(found, ATTRIBUTE_INFO)
+    if info is not None:
+        bodies += yield from _dense(file, info.read(), wanted)
+    raw = dict(_parsed(body) for body in bodies)
+    chosen = [name for name in wanted if name in raw]
+    values = yield from together(_value(file, raw[name]) for name in chosen)
+    return {name: value for name, value in zip(chosen, values, strict=True) if value is not None}
+
+
+def _dense(file: File, info: Cursor, wanted: Sequence[str]) -> Walk[list[Cursor]]:
+    info.version("attribute information", 0)
+    info.skip(2 * (info.uint(1) & 1))
+    heap, tree = info.address(), info.address()
+    if heap == file.undefined:
+        return []
+    records = yield from trees.records(file, tree, _BY_NAME)
+    if records.shape[1] != 17:
+        raise CorruptGranuleError("a tree of attributes has records of another size: damaged")
+    hashes = [lookup3(name.encode()) for name in wanted]
+    chosen = records[np.isin(np.ascontiguousarray(records[:, 13:]).view("<u4")[:, 0], hashes)]
+    if (chosen[:, 8] & SHARED).any():
+        raise Unfamiliar("an attribute is kept in the table of shared messages")
+    return (yield from fractal_heap.objects(file, heap, [row[:8].tobytes() for row in chosen]))
+
+
+def _parsed(cursor: Cursor) -> tuple[str, _Raw]:
+    version = cursor.version("an attribute", 1, 2, 3)
+    flags = cursor.uint(1) * (version > 1)
+    name_size, type_size, space_size = (cursor.uint(2) for _ in range(3))
+    cursor.skip(version == 3)  # character set
+
+    def part(size: int) -> Cursor:
+        piece = cursor.take(size)
+        cursor.skip(-size % 8 if version == 1 else 0)
+        return Cursor(cursor.file, piece)
+
+    name = text(part(name_size).data).partition("\0")[0]
+    kind = Message(DATATYPE, SHARED * (flags & 1), part(type_size))
+    space = Message(DATASPACE, SHARED * (flags >> 1 & 1), part(space_size))
+    return name, _Raw(kind, space, cursor)
+
+
+def _value(file: File, raw: _Raw) -> Walk[Any]:
+    kind = datatype((yield from resolved(file, raw.type)))
+    shape = dataspace((yield from resolved(file, raw.space))).shape
+    if shape is None:
+        return None
+    size = prod(shape) * kind.dtype.itemsize
+    if size > _LARGEST:
+        raise UnsafeGranuleError(f"an attribute of {size} bytes, at most {_LARGEST} are read")
+    data = raw.data.take(size)
+    if kind.text:
+        if kind.vlen:
+            places = np.frombuffer(data, kind.dtype).tolist()
+            texts = yield from heaps.texts(file, (Reference(*place) for place in places))
+        else:
+            texts = _texts(data, kind.dtype.itemsize)
+        return texts[0] if len(texts) == 1 else np.array(texts, np.str_).reshape(shape)
+    if kind.vlen or (kind.dtype.kind == "V" and not kind.dtype.names):
+        return None
+    values = np.frombuffer(data, kind.dtype).reshape(shape)
+    return values.reshape(-1)[0] if values.size == 1 else values
+
+
+def _texts(data: memoryview, width: int) -> list[str]:
+    """Return texts of fixed length, without what pads them."""
+    pieces = [bytes(data[at : at + width]) for at in range(0, len(data), width)]
+    return [piece.partition(b"\0")[0].decode("utf-8", "replace").rstrip(" ") for piece in pieces]
