@@ -7,6 +7,7 @@
     ├── CatalogError (LookupError)             look again at what was searched or listed
     │   └── IncompleteSearchError              the list would be shorter than the truth
     ├── AccessError (OSError)                  look at network, rights, login
+    │   ├── ChangedError                           index the granule again
     │   ├── CredentialsError (PermissionError)     log in
     │   ├── ForbiddenError (PermissionError)       ask for the right, accept the licence
     │   └── ThrottledError (TimeoutError)          come back later
@@ -60,6 +61,10 @@ class IncompleteSearchError(CatalogError):
 
 class AccessError(EoscaleError, OSError):
     """A store could not be reached, or answered with something else than what was asked."""
+
+
+class ChangedError(AccessError):
+    """An object is no longer the version that was indexed."""
 
 
 class CredentialsError(AccessError, PermissionError):

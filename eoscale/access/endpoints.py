@@ -1,4 +1,4 @@
-"""Endpoints: which hosts may be reached.
+"""Endpoints: which hosts may be reached, and where eoscale keeps what it knows.
 
 URLs come from catalogues and lists, so they are hostile input: without this a list could make a worker
 ask the machine's own services for secrets.
@@ -10,10 +10,16 @@ import os
 import re
 from urllib.parse import urlsplit
 
+import platformdirs
+
 from eoscale.errors import ForbiddenError, scrub
 
 ALLOW_HOSTS = "EOSCALE_ALLOW_HOSTS"
 """Environment: hosts, with their port, that may be reached although private, and over http too."""
+INDEX_STORE = "EOSCALE_INDEX_STORE"
+"""Environment: where chunk indexes are kept, a folder or the URL of an object store with a prefix."""
+S3_ENDPOINTS = ("EOSCALE_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+"""Environment: the service to ask for buckets in place of AWS; the first one that is set."""
 _NAME = re.compile(r"([a-z0-9_-]+\.)+(?!localhost$)[a-z][a-z0-9-]*")
 """Of a host with a domain. Its last part begins with a letter: some take 127.1 and 0x7f.1 for addresses."""
 
@@ -54,3 +60,40 @@ def check(url: str) -> None:
     )
     if fault:
         raise ForbiddenError(f"{scrub(url)} is refused: {fault}; list the host in {ALLOW_HOSTS} to allow it")
+
+
+def index_store() -> str:
+    """Return where chunk indexes are kept: ``EOSCALE_INDEX_STORE``, or a folder of the user's cache.
+
+    Examples
+    --------
+    >>> from unittest.mock import patch
+    >>> with patch.dict("os.environ", EOSCALE_INDEX_STORE="s3://bucket/indexes"):
+    ...     index_store()
+    's3://bucket/indexes'
+    """
+    return os.environ.get(INDEX_STORE) or default_index_store()
+
+
+def default_index_store() -> str:
+    """Return the folder of the user's cache where chunk indexes are kept if nothing else is said.
+
+    Examples
+    --------
+    >>> default_index_store().endswith("/eoscale/indexes")
+    True
+    """
+    return str(platformdirs.user_cache_path("eoscale") / "indexes")
+
+
+def s3_endpoint() -> str:
+    """Return the address of the S3 service that the environment names; empty for AWS.
+
+    Examples
+    --------
+    >>> from unittest.mock import patch
+    >>> with patch.dict("os.environ", EOSCALE_S3_ENDPOINT="http://127.0.0.1:9000"):
+    ...     s3_endpoint()
+    'http://127.0.0.1:9000'
+    """
+    return next((os.environ[name] for name in S3_ENDPOINTS if os.environ.get(name)), "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -19,6 +20,8 @@ GAP = 16 * 2**10
 """Bytes. Two ranges nearer than this are asked for together: 16 KiB cost less than a request."""
 LIMIT = 8 * 2**20
 """Bytes of the longest request that joins ranges."""
+_PIECES = 4
+"""Of a whole object that are copied at once."""
 
 
 class Span(NamedTuple):
@@ -136,14 +139,18 @@ def head(url: str) -> Head:
     return loop.run(transports.head(url))
 
 
-def whole(url: str, head: Head) -> tuple[bytes, Cost]:
-    """Return all bytes of an object, read in a few requests at once, and what it cost.
+async def copied(url: str, head: Head, path: Path) -> Cost:
+    """Copy an object to a local file, some pieces at a time, and return what it cost.
 
     Raises
     ------
     AccessError
-        If one of them cannot be read exactly.
+        If a piece cannot be read exactly.
     """
-    offsets = np.arange(0, head.size, LIMIT)
-    pieces, cost = read(url, head.etag, offsets, np.minimum(LIMIT, head.size - offsets))
-    return b"".join(pieces), cost
+    starts = range(0, head.size, LIMIT)
+    with path.open("wb") as file:
+        for first in range(0, len(starts), _PIECES):
+            some = starts[first : first + _PIECES]
+            spans = [Span(start, min(head.size, start + LIMIT), ()) for start in some]
+            file.writelines(await fetch(url, head.etag, spans))
+    return Cost(len(starts), head.size)

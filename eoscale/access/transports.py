@@ -14,7 +14,7 @@ from obstore.exceptions import BaseError, PermissionDeniedError, PreconditionErr
 from obstore.store import HTTPStore, LocalStore, ObjectStore
 
 from eoscale.access import endpoints
-from eoscale.errors import AccessError, CredentialsError, ForbiddenError, RecipeError, scrub
+from eoscale.errors import AccessError, ChangedError, CredentialsError, ForbiddenError, RecipeError, scrub
 
 
 class Head(NamedTuple):
@@ -35,15 +35,29 @@ def _store(scheme: str, host: str, query: str) -> ObjectStore:
     )
 
 
-def _locate(url: str) -> tuple[ObjectStore, str]:
+def local(url: str) -> Path | None:
+    """Return the path of a URL on this machine's disks, without links and ``..``; None of any other.
+
+    Raises
+    ------
+    AccessError
+        If the URL is none.
+    """
     try:
         parts = urlsplit(url)
     except ValueError as error:
         raise AccessError(f"a URL cannot be read: {error}") from None
-    if parts.scheme in ("", "file"):
+    if parts.scheme not in ("", "file"):
+        return None
+    return Path(unquote(parts.path) if parts.scheme else url).resolve()
+
+
+def _locate(url: str) -> tuple[ObjectStore, str]:
+    path = local(url)
+    if path is not None:
         # obstore takes no `..`, which a link on the way may lead elsewhere than the text says
-        path = Path(unquote(parts.path) if parts.scheme else url).resolve()
         return _store("file", "", ""), path.as_posix().lstrip("/")
+    parts = urlsplit(url)
     if parts.scheme in ("http", "https"):
         endpoints.check(url)
         # obstore encodes a path itself, and keeps the query (a signature) of its base
@@ -80,9 +94,11 @@ async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
 
     Raises
     ------
+    ChangedError
+        If the object has another version by now.
     AccessError
-        If the object cannot be reached, has another version by now, or the answer holds another range
-        than the one asked for. Nothing short, long or shifted is ever returned.
+        If it cannot be reached, or the answer holds another range than the one asked for. Nothing short,
+        long or shifted is ever returned.
     """
     store, path = _locate(url)
     try:
@@ -99,7 +115,7 @@ async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
             f"asked for {start} to {stop}: the object changed, or the server ignores ranges"
         )
     if etag and answer.meta["e_tag"] != etag:
-        raise AccessError(f"{scrub(url)} changed while it was read: it was version {etag}")
+        raise ChangedError(f"{scrub(url)} changed while it was read: it was version {etag}")
     return body
 
 
@@ -112,5 +128,5 @@ def _translated(error: Exception, url: str) -> AccessError:
     if isinstance(error, PermissionDeniedError | PermissionError):
         return ForbiddenError(f"{message}; ask for the right to read it")
     if isinstance(error, PreconditionError):
-        return AccessError(f"{scrub(url)} changed since it was indexed: run again")
+        return ChangedError(f"{scrub(url)} changed since it was indexed: run again")
     return AccessError(message)

@@ -14,7 +14,7 @@ from eoscale.errors import CorruptGranuleError, UnsupportedFilterError
 from eoscale.model.chunk_index import DatasetIndex
 from eoscale.model.columns import Array
 
-DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
+DEFLATE, SHUFFLE, FLETCHER32 = DECODED = 1, 2, 3
 _CHECKSUM = 4
 """Bytes of a fletcher32 checksum, behind the data."""
 

@@ -7,10 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eoscale.access import ranges
+from eoscale.access import loop, ranges
 from eoscale.access.ranges import Cost
-from eoscale.errors import GranuleError, MissingVariableError
-from eoscale.hdf5.filters import decode
+from eoscale.access.transports import Head
+from eoscale.errors import GranuleError, MissingVariableError, UnsupportedFilterError
+from eoscale.hdf5.file import File
+from eoscale.hdf5.filters import DECODED, decode
+from eoscale.hdf5.format import texts
 from eoscale.model.chunk_index import UNALLOCATED, ChunkIndex, DatasetIndex
 from eoscale.model.columns import Array, Rows
 
@@ -42,14 +45,15 @@ def read(index: ChunkIndex, wanted: Mapping[str, Rows | None]) -> Reading:
     Returns
     -------
     Reading
-        An array of shape ``(n, ...)`` for each path.
+        An array of shape ``(n, ...)`` for each path; of numpy's ``StringDType`` for texts of varying length.
 
     Raises
     ------
     AccessError
         If a range cannot be read exactly, or the file changed since it was indexed.
     GranuleError
-        If a variable is not in the index, or a chunk is corrupt.
+        If a variable is not in the index, of a type or packed in a way that is not read
+        (:class:`UnsupportedFilterError`, before anything is fetched), or a chunk is corrupt.
     """
     selected = {path: _rows(index, path, rows) for path, rows in wanted.items()}
     pieces = [
@@ -64,16 +68,47 @@ def read(index: ChunkIndex, wanted: Mapping[str, Rows | None]) -> Reading:
     stored = dict(zip(pieces, bodies, strict=True))
     try:
         columns = {path: _assemble(index.datasets[path], rows, stored) for path, rows in selected.items()}
+        for path in [path for path in columns if index.datasets[path].in_heap]:
+            columns[path], more = _texts(index, columns[path])
+            cost += more
     except GranuleError as error:
         raise type(error)(error.message, granule=index.granule, url=index.url) from error
     return Reading(columns, cost)
 
 
+def _texts(index: ChunkIndex, elements: Array) -> tuple[Array, Cost]:
+    """Return the texts that elements refer to, and what reading them took."""
+    file = File(index.url, Head(index.size, index.etag))
+    found = loop.run(file.walk(texts(index.size, elements.tobytes())))
+    return np.array(found, np.dtypes.StringDType()).reshape(elements.shape), file.cost
+
+
 def _rows(index: ChunkIndex, path: str, rows: Rows | None) -> Rows:
     if path not in index.datasets:
         raise MissingVariableError(f"has no {path}", granule=index.granule, url=index.url)
-    shape = index.datasets[path].shape
+    dataset = index.datasets[path]
+    fault = _fault(dataset)
+    if fault:
+        raise UnsupportedFilterError(f"{path} {fault}", granule=index.granule, url=index.url)
+    shape = dataset.shape
     return np.arange(shape[0] if shape else 1) if rows is None else rows
+
+
+def _fault(dataset: DatasetIndex) -> str:
+    """Return why the values of a variable cannot be decoded; nothing where they can."""
+    for step in dataset.filters:
+        if step.id not in DECODED:
+            return f"is packed by filter {step.id} ({step.name}), which is not read"
+    if not dataset.in_heap and not _plain(dataset.dtype):
+        return f"is of type {dataset.dtype}: expected numbers, text or structures of them"
+    return ""
+
+
+def _plain(dtype: np.dtype[Any]) -> bool:
+    """Return whether the bytes of an element are its value."""
+    if dtype.names:
+        return all(_plain(dtype[name]) for name in dtype.names)
+    return dtype.base.kind in "iufcSb"
 
 
 def _assemble(dataset: DatasetIndex, rows: Rows, stored: dict[_Piece, memoryview]) -> Array:

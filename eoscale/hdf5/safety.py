@@ -14,8 +14,8 @@ LARGEST_CHUNK = 256 * 2**20
 MOST_DIMENSIONS = 8
 MOST_VALUES = 2**31
 """Of one variable: 13 times the photons of an ATL03 granule."""
-MOST_CHUNKS = 2**24
-"""Of one variable; an ATL03 granule has 16,000 in its longest."""
+MOST_CHUNKS = 2**22
+"""Of one variable, whose table takes 24 bytes a chunk; an ATL03 granule has 16,000 in its longest."""
 MOST_LINKS = 32
 """Soft links followed on the way to one variable."""
 

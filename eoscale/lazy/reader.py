@@ -37,7 +37,7 @@ class Reader:
         job = self.work.job()
         names = self.columns if columns is None else list(columns)
         variables = [name for name in names if name in job.columns]
-        seen = each(job, batch, lambda granule: observe(job, granule, variables))
+        seen = each(job, batch, lambda granule, found: observe(job, granule, found, columns=variables))
         made = {name: self._column(seen, name) for name in names if name != GEOMETRY}
         frame = pd.DataFrame(made, index=pd.RangeIndex(sum(one.size for one in seen)))
         if GEOMETRY not in names:

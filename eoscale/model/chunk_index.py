@@ -54,6 +54,8 @@ class DatasetIndex(Digested):
     """All bytes of a compact variable, which has no chunks."""
     clipped: bool = False
     """Chunks at the edge are stored without their part outside the shape (contiguous layout)."""
+    in_heap: bool = False
+    """Values are texts of varying length: an element says where in a heap of the file its text lies."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """Those that decoding and describing need: ``_FillValue``, ``units``, ``long_name``, ``flag_values``."""
 
@@ -133,6 +135,8 @@ class ChunkIndex(Digested):
     bytes_read: int = 0
     """What building the index cost."""
     requests: int = 0
+    fallback: str = ""
+    """Why libhdf5 had to read the metadata; empty where it did not."""
 
     def __repr__(self) -> str:
         return f"<ChunkIndex of {self.granule}: {len(self.datasets)} variables, {len(self.absent)} absent>"

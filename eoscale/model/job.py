@@ -156,6 +156,11 @@ class Job(Digested):
         return tuple(dict.fromkeys(read))
 
     @cached_property
+    def full_paths(self) -> tuple[str, ...]:
+        """The same of every group, as full paths in a file."""
+        return tuple(f"{group}/{path}" for group in self.product.groups for path in self.paths)
+
+    @cached_property
     def axes(self) -> tuple[Axis, ...]:
         """What the statistics are grouped by: time first, the grid last; nothing without ``reduce``."""
         axes: list[Axis] = []

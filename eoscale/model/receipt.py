@@ -24,6 +24,8 @@ class Receipt:
     """Type and text of the error; empty where there was none."""
     absent: tuple[str, ...] = ()
     """Groups (beams) that the granule lacks, or that lack what was asked for."""
+    fallback: str = ""
+    """Why libhdf5 had to read the file's metadata; empty where it did not."""
     read: int = 0
     """Rows whose coordinates were read."""
     outside: int = 0

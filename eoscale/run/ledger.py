@@ -30,8 +30,9 @@ class Ledger:
     """
 
     frame: pd.DataFrame
-    """Columns id, status, reason, absent, read, outside, quality, undecided, where, off_axis, and missing_<v>
-    and binned_<v> for each variable; measured: requests, bytes, seconds, finished (since 1970), process."""
+    """Columns id, status, reason, absent, fallback, read, outside, quality, undecided, where, off_axis, and
+    missing_<v> and binned_<v> for each variable; measured: requests, bytes, seconds, finished (since 1970),
+    process."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What the run was, for a person."""
     job: str = ""
@@ -130,6 +131,7 @@ def _row(receipt: Receipt, variables: Iterable[str]) -> dict[str, Any]:
         "status": receipt.status,
         "reason": receipt.failure,
         "absent": " ".join(receipt.absent),
+        "fallback": receipt.fallback,
         **{name: getattr(receipt, name) for name in _COUNTS},
     }
     for name in variables:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from eoscale.errors import AccessError, GranuleError
+from eoscale.hdf5.index import Indexed, indexes
 from eoscale.model.granule import Granule
 from eoscale.model.job import Job
 from eoscale.model.receipt import Receipt
@@ -45,25 +46,29 @@ def cut(job: Job, *, granules_per_batch: int = GRANULES_PER_BATCH) -> tuple[Batc
     return tuple(batches)
 
 
-def each(job: Job, batch: Batch, act: Callable[[Granule], T]) -> list[T]:
-    """Return what a function makes of the granules of a batch, in order; some are worked on at once."""
-    start, stop = batch
-    with ThreadPoolExecutor(min(_GRANULES_AT_ONCE, stop - start)) as pool:
-        return list(pool.map(act, (job.granules[position] for position in range(start, stop))))
+def each(job: Job, batch: Batch, act: Callable[[Granule, Indexed], T]) -> list[T]:
+    """Return what a function makes of the granules of a batch and their indexes, in order.
+
+    All are indexed at once, and then some are worked on at once.
+    """
+    granules = [job.granules[position] for position in range(*batch)]
+    found = indexes(granules, job.full_paths)
+    with ThreadPoolExecutor(min(_GRANULES_AT_ONCE, len(granules))) as pool:
+        return list(pool.map(act, granules, found))
 
 
 def accounted(
-    job: Job, batch: Batch, act: Callable[[Granule], tuple[T, Receipt]]
+    job: Job, batch: Batch, act: Callable[[Granule, Indexed], tuple[T, Receipt]]
 ) -> list[tuple[T | None, Receipt]]:
     """Return what a function makes of the granules of a batch, each with its receipt.
 
     A granule that cannot be used gives None and a receipt that says why, and does not stop the others.
     """
 
-    def attempt(granule: Granule) -> tuple[T | None, Receipt]:
+    def attempt(granule: Granule, found: Indexed) -> tuple[T | None, Receipt]:
         began = time.perf_counter()
         try:
-            made, receipt = act(granule)
+            made, receipt = act(granule, found)
         except (AccessError, GranuleError) as error:
             return None, Receipt(granule=granule.id, failure=f"{type(error).__name__}: {error}")
         seconds = time.perf_counter() - began

@@ -11,8 +11,9 @@ import numpy as np
 
 from eoscale import subset
 from eoscale.access.ranges import Cost
-from eoscale.errors import CorruptGranuleError, MissingVariableError, RecipeError
-from eoscale.hdf5.index import index, siblings
+from eoscale.errors import ChangedError, CorruptGranuleError, MissingVariableError, RecipeError
+from eoscale.hdf5 import store
+from eoscale.hdf5.index import Indexed, index, siblings
 from eoscale.hdf5.read import read
 from eoscale.model.chunk_index import ChunkIndex
 from eoscale.model.columns import LATITUDE, LONGITUDE, TIME, Array, Columns, Rows, Values
@@ -70,7 +71,9 @@ class Observations:
         return Values(*(np.concatenate(parts) for parts in zip(*pieces, strict=True)))
 
 
-def observe(job: Job, granule: Granule, columns: Iterable[str] | None = None) -> Observations:
+def observe(
+    job: Job, granule: Granule, found: Indexed | None = None, *, columns: Iterable[str] | None = None
+) -> Observations:
     """Return the observations that a job wants of a granule.
 
     Coordinates are read first; then, for the rows inside, the chunks that hold them, of all variables and
@@ -80,6 +83,9 @@ def observe(job: Job, granule: Granule, columns: Iterable[str] | None = None) ->
     ----------
     job : Job
     granule : Granule
+    found : ChunkIndex or error, optional
+        Its index, or why there is none; looked up unless given. If the file has changed since it was
+        indexed, it is indexed again, once.
     columns : iterable of str, optional
         Which of the job's columns to read; all of them unless given. The rows are the same whatever is
         read of them.
@@ -89,18 +95,36 @@ def observe(job: Job, granule: Granule, columns: Iterable[str] | None = None) ->
     AccessError, GranuleError
         If the granule cannot be used.
     """
-    chunks, groups = _indexed(job, granule)
+    wanted = job.columns if columns is None else columns
+    try:
+        return _observed(job, _given(job, granule, found), granule, wanted)
+    except ChangedError:
+        store.forget(granule)
+        return _observed(job, _given(job, granule, None), granule, wanted)
+
+
+def _given(job: Job, granule: Granule, found: Indexed | None) -> ChunkIndex:
+    """Return an index, or raise why there is none."""
+    if found is None:
+        return index(granule, job.full_paths)
+    if not isinstance(found, ChunkIndex):
+        raise found
+    return found
+
+
+def _observed(job: Job, chunks: ChunkIndex, granule: Granule, columns: Iterable[str]) -> Observations:
+    groups = _groups(job, granule, chunks)
     coordinates = read(chunks, {f"{g}/{p}": None for g in groups for p in job.coordinates})
     inside = [_inside(job, chunks, group, coordinates.columns) for group in groups]
     rules = {*job.rule.values(), *job.operands.values()}
-    wanted = rules | {job.columns[name] for name in (job.columns if columns is None else columns)}
-    beams, cost = _filled(job, chunks, inside, wanted)
+    beams, cost = _filled(job, chunks, inside, rules | {job.columns[name] for name in columns})
     good = [_passing(job, beam) for beam in beams]
     total = sum(len(coordinates.columns[f"{group}/{job.coordinates[0]}"]) for group in groups)
     cost = Cost(chunks.requests, chunks.bytes_read) + coordinates.cost + cost
     receipt = Receipt(
         granule=granule.id,
         absent=tuple(g for g in job.product.groups if g not in groups),
+        fallback=chunks.fallback,
         read=total,
         outside=total - sum(beam.rows.size for beam in inside),
         quality=sum(each.quality for each in good),
@@ -121,18 +145,17 @@ def describe(job: Job, granule: Granule) -> dict[str, dict[str, str]]:
     AccessError, GranuleError
         If the granule cannot be indexed.
     """
-    chunks, groups = _indexed(job, granule)
+    chunks = index(granule, job.full_paths)
+    groups = _groups(job, granule, chunks)
     return {name: _described(job, chunks, groups, name) for name in job.columns}
 
 
-def _indexed(job: Job, granule: Granule) -> tuple[ChunkIndex, tuple[str, ...]]:
-    """Return the index of a granule and the groups that hold all that is asked for."""
-    product = job.product
-    chunks = index(granule, [f"{group}/{path}" for group in product.groups for path in job.paths])
-    groups = tuple(g for g in product.groups if all(f"{g}/{p}" in chunks.datasets for p in job.paths))
+def _groups(job: Job, granule: Granule, chunks: ChunkIndex) -> tuple[str, ...]:
+    """Return the groups of a granule that hold all that is asked for."""
+    groups = tuple(g for g in job.product.groups if all(f"{g}/{p}" in chunks.datasets for p in job.paths))
     _demand_variables(job, granule, chunks, groups)
     _demand_columns(job, chunks, groups)
-    return chunks, groups
+    return groups
 
 
 def _demand_variables(job: Job, granule: Granule, chunks: ChunkIndex, groups: Sequence[str]) -> None:

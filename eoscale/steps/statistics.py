@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from eoscale.hdf5.index import Indexed
 from eoscale.model.columns import Array, Columns, Values
 from eoscale.model.cube import Cube, Tile
 from eoscale.model.granule import Granule
@@ -120,8 +121,8 @@ def read_batch(work: Work, batch: Batch) -> tuple[Receipt, ...]:
     job = work.job()
     summary = Summary.of(job)
 
-    def reduced(granule: Granule) -> tuple[Reduced, Receipt]:
-        seen = observe(job, granule)
+    def reduced(granule: Granule, found: Indexed) -> tuple[Reduced, Receipt]:
+        seen = observe(job, granule, found)
         result = summary.reduce(
             seen.coordinates, {name: seen.values(job.columns[name]) for name in job.columns}
         )

@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from eoscale.errors import RunError
+from eoscale.hdf5.index import Indexed
 from eoscale.model.columns import BEAM, GRANULE, LATITUDE, LONGITUDE, TIME
 from eoscale.model.curve import SPANS, Curve
 from eoscale.model.granule import Granule
@@ -42,8 +43,8 @@ def read_batch(work: Work, batch: Batch) -> tuple[Receipt, ...]:
     """
     job = work.job()
 
-    def observed(granule: Granule) -> tuple[pa.Table, Receipt]:
-        seen = observe(job, granule)
+    def observed(granule: Granule, found: Indexed) -> tuple[pa.Table, Receipt]:
+        seen = observe(job, granule, found)
         table = _rows(job, seen)
         spans, counts = np.unique(Curve.span(table[rows.DISTANCE].to_numpy()), return_counts=True)
         receipt = replace(

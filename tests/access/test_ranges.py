@@ -142,17 +142,18 @@ def test_a_server_gives_exactly_the_bytes_and_counts_what_we_count(
     ]
 
 
-def test_a_whole_object_is_read_in_pieces_of_the_limit(
+def test_a_whole_object_is_copied_in_pieces_of_the_limit(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ranges, "LIMIT", 100_000)
     for url in (places.local, places.remote):
-        content, cost = ranges.whole(url, ranges.head(url))
-        assert content == CONTENT
-        assert cost.bytes == SIZE
-    tmp = Path(places.local).with_name("empty.bin")
-    tmp.write_bytes(b"")
-    assert ranges.whole(str(tmp), ranges.head(str(tmp))) == (b"", Cost(0, 0))
+        copy = Path(places.local).with_name("copy.bin")
+        assert loop.run(ranges.copied(url, ranges.head(url), copy)) == Cost(-(-SIZE // 100_000), SIZE)
+        assert copy.read_bytes() == CONTENT
+    empty = Path(places.local).with_name("empty.bin")
+    empty.write_bytes(b"")
+    assert loop.run(ranges.copied(str(empty), ranges.head(str(empty)), copy)) == Cost(0, 0)
+    assert copy.read_bytes() == b""
 
 
 def test_requests_of_one_read_run_at_once_and_within_the_budget(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from eoscale.access import ranges
-from eoscale.errors import AccessError, CredentialsError, ForbiddenError, RecipeError
+from eoscale.errors import AccessError, ChangedError, CredentialsError, ForbiddenError, RecipeError
 from tests.servers.ranges import Fault, RangeServer, seeded
 
 CONTENT = bytes(range(256)) * 400
@@ -46,7 +46,7 @@ def test_a_local_path_may_go_up_and_through_links(tmp_path: Path) -> None:
     [
         (Fault.SHORT, AccessError, "asked for"),
         (Fault.SHIFTED, AccessError, "Requested"),
-        (Fault.RETAGGED, AccessError, "changed while it was read"),
+        (Fault.RETAGGED, ChangedError, "changed while it was read"),
         (Fault.CUT, AccessError, "cannot be read"),
         (Fault.WHOLE, AccessError, "Range request not supported"),
         (Fault.UNAUTHORIZED, CredentialsError, "log in"),

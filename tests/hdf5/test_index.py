@@ -55,8 +55,10 @@ def test_the_index_tells_shape_type_chunks_filters_and_fill(tmp_path: Path, vers
     assert found.datasets["gt1l/compact"].inline is not None
     assert found.datasets["gt1l/contiguous"].clipped
     assert (found.granule, found.size) == ("granule_007", path.stat().st_size)
-    assert (found.requests, found.bytes_read) == (0, 0)
-    # h5py counts from behind the user block, the index from the beginning of the file
+    assert 0 < found.bytes_read < found.size / 2
+    again = index(granule(path), ["gt1l/plane", "gt1l/sparse", "gt1l/compact", "gt1l/contiguous"])
+    assert (again, again.requests, again.bytes_read) == (found, 0, 0)
+    # offsets count from the beginning of the file, also behind a user block
     content = path.read_bytes()
     with h5py.File(path) as opened:
         for number in range(opened["gt1l/plane"].id.get_num_chunks()):
@@ -188,11 +190,11 @@ def test_what_would_read_another_file_is_refused(
     with RangeServer(hostile.parent) as server:
         monkeypatch.setenv("EOSCALE_ALLOW_HOSTS", server.host)
         place = server.url("hostile.h5") if remote else str(hostile)
-        with pytest.raises(UnsafeGranuleError, match="another file") as raised:
+        with pytest.raises(UnsafeGranuleError, match="other file|another file") as raised:
             index(granule(place), ["h"])
         assert (raised.value.granule, raised.value.url) == ("granule_007", place)
         canary.unlink()
-        with pytest.raises(UnsafeGranuleError, match="another file"):
+        with pytest.raises(UnsafeGranuleError, match="other file|another file"):
             index(granule(place), ["h"])
         assert index(granule(place), ["other"]).absent == {"other"}
 
@@ -233,7 +235,6 @@ ODD_TYPES = {
     "3 bytes": odd(h5py.h5t.STD_I32LE, size=3),
     "bfloat16": odd(h5py.h5t.IEEE_F32LE, fields=(15, 7, 8, 0, 7), ebias=127, precision=16, size=2),
     "spaces": odd(h5py.h5t.C_S1, size=5, strpad=h5py.h5t.STR_SPACEPAD),
-    "bits": h5py.h5t.STD_B8LE,
 }
 
 
@@ -241,46 +242,80 @@ ODD_TYPES = {
 def test_types_that_hdf5_would_convert_are_refused_and_not_misread(file: Path, name: str) -> None:
     with h5py.File(file, "w") as opened:
         h5py.h5d.create(opened.id, b"h", ODD_TYPES[name], h5py.h5s.create_simple((4,)))
-    with pytest.raises(GranuleError, match="granule_007"):
-        index(granule(file), ["h"])
+    with pytest.raises(UnsupportedFilterError, match="granule_007 at .* h is of type .V"):
+        values(file, "h")
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        {"data": ["a", "bc"]},
-        {"data": "text"},
-        {"data": h5py.Empty("f4")},
         {"shape": (3,), "dtype": h5py.vlen_dtype("i4")},
         {"shape": (3,), "dtype": h5py.ref_dtype},
-        {"shape": (3,), "dtype": [("a", "i4"), ("b", "f8")]},
-        {"shape": (3,), "dtype": np.dtype(("f4", (2,)))},
-        {"shape": (3,), "dtype": "c8"},
+        {"shape": (3,), "dtype": [("a", "i4"), ("b", h5py.string_dtype())]},
         {"shape": (3,), "dtype": "V4"},
     ],
-    ids=("texts", "text", "nothing", "lists", "references", "compound", "arrays", "complex", "opaque"),
+    ids=("lists", "references", "structures with texts", "opaque"),
 )
-def test_values_that_are_no_numbers_or_fixed_strings_are_refused_by_name(
+def test_values_that_are_no_numbers_or_texts_are_refused_by_name(
     file: Path, options: dict[str, object]
 ) -> None:
     with h5py.File(file, "w") as opened:
         opened.create_dataset("gt1l/h", **options)
         opened["gt1l/good"] = np.arange(3)
+    found = index(granule(file), ["gt1l/good", "gt1l/h"])
     with pytest.raises(UnsupportedFilterError, match="gt1l/h is of type"):
-        index(granule(file), ["gt1l/good", "gt1l/h"])
-    assert set(index(granule(file), ["gt1l/good"]).datasets) == {"gt1l/good"}
+        read(found, {"gt1l/good": None, "gt1l/h": None})
+    assert same(read(found, {"gt1l/good": None}).columns["gt1l/good"], np.arange(3))
+
+
+def test_a_dataset_without_values_is_refused_by_name(file: Path) -> None:
+    with h5py.File(file, "w") as opened:
+        opened["gt1l/h"] = h5py.Empty("f4")
+    with pytest.raises(UnsupportedFilterError, match="gt1l/h: has no values at all"):
+        index(granule(file), ["gt1l/h"])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("chunks", [None, (2,)], ids=("contiguous", "chunked"))
+def test_texts_of_varying_length_are_read(file: Path, version: str, chunks: tuple[int] | None) -> None:
+    texts = ["Grönland", "", "a" * 70_000, "ice"]
+    with h5py.File(file, "w", libver=version) as opened:
+        opened.create_dataset("h", data=texts, chunks=chunks)
+        opened["one"] = "text"
+        opened.create_dataset("unwritten", (2,), h5py.string_dtype())
+    assert values(file, "h").tolist() == texts
+    assert values(file, "one").item() == "text"
+    assert values(file, "unwritten").tolist() == ["", ""]
+    found = index(granule(file), ["h"])
+    assert read(found, {"h": np.array([1, 3])}).columns["h"].tolist() == ["", "ice"]
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_structures_arrays_and_complex_numbers_are_read(file: Path, order: str) -> None:
+    kind = np.dtype([("a", f"{order}i4"), ("b", f"{order}f8", (2,)), ("c", [("d", f"{order}u2")])])
+    with h5py.File(file, "w") as opened:
+        opened["structures"] = noise_of(kind)
+        opened["complex"] = np.array([1 + 2j, 3 - 1j], f"{order}c16")
+        expected = {name: dataset[()] for name, dataset in opened.items()}
+    for name, values_there in expected.items():
+        assert same(values(file, name), values_there)
+
+
+def noise_of(kind: np.dtype[np.void]) -> Array:
+    return np.frombuffer(np.random.default_rng(3).bytes(5 * kind.itemsize), kind)
 
 
 @pytest.mark.parametrize(
-    ("options", "name"), [({"scaleoffset": 2}, "scale-offset"), ({"compression": "lzf"}, "32000")]
+    ("options", "name"), [({"scaleoffset": 2}, "scale-offset"), ({"compression": "lzf"}, "lzf")]
 )
 def test_filters_that_are_not_read_are_refused_by_name(
     file: Path, options: dict[str, object], name: str
 ) -> None:
     with h5py.File(file, "w") as opened:
         opened.create_dataset("h", data=np.arange(9), chunks=(3,), **options)
+    assert index(granule(file), ["h"]).datasets["h"].offsets.size == 3
     with pytest.raises(UnsupportedFilterError, match=name):
-        index(granule(file), ["h"])
+        values(file, "h")
 
 
 @pytest.mark.parametrize(
@@ -293,9 +328,9 @@ def test_filters_that_are_not_read_are_refused_by_name(
         (b"\x0e\x03\x13\x01" + bytes(100), NotHDF5Error, "expected an HDF5 file"),
         (b"", NotHDF5Error, "0 bytes"),
         (b"\x89HDF", NotHDF5Error, "4 bytes"),
-        (b"\x89HDF\r\n\x1a\n", CorruptGranuleError, "damaged or truncated"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(2000), CorruptGranuleError, "damaged or truncated"),
-        (b"\x89HDF\r\n\x1a\n" + b"\xff" * 2000, CorruptGranuleError, "damaged or truncated"),
+        (b"\x89HDF\r\n\x1a\n", CorruptGranuleError, "damaged"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(2000), CorruptGranuleError, "addresses of 0"),
+        (b"\x89HDF\r\n\x1a\n" + b"\xff" * 2000, CorruptGranuleError, "superblock of version 255"),
     ],
 )
 @pytest.mark.parametrize("remote", [False, True], ids=["local", "remote"])
@@ -344,7 +379,7 @@ def test_a_chunk_that_lies_where_none_can_be_is_corrupt(file: Path, row: int) ->
     key = struct.pack("<IIQQ", 20, 0, 10, 0)
     assert content.count(key) == 1
     file.write_bytes(content.replace(key, struct.pack("<IIQQ", 20, 0, row, 0)))
-    with pytest.raises(CorruptGranuleError, match=r"a chunk at|bad coordinate"):
+    with pytest.raises(CorruptGranuleError, match="h: a chunk (lies outside|does not begin)"):
         index(granule(file), ["h"])
 
 

@@ -56,7 +56,7 @@ def test_granules_as_missions_make_them_pass(
         ((2**26,), (2**25 + 1,), 8, r"a chunk of 268435464 bytes, at most 268435456 are read"),
         ((1,) * 9, (1,) * 9, 1, "9 dimensions, at most 8 are read"),
         ((2**31 + 1,), (2**25,), 1, "2147483649 values, at most 2147483648 are read"),
-        ((2**24 + 1,), (1,), 1, "16777217 chunks, at most 16777216 are read"),
+        ((2**22 + 1,), (1,), 1, "4194305 chunks, at most 4194304 are read"),
     ],
 )
 def test_one_more_than_the_limit_is_refused_and_says_both(

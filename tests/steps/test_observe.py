@@ -72,7 +72,7 @@ def test_a_condition_may_name_paths_and_the_recipes_own_columns(granule: Path) -
 def test_the_rows_do_not_depend_on_which_columns_are_read(granule: Path) -> None:
     job = job_of(granule, variables=["h_li", "segment_id"], quality="best", where="h_li_sigma < 1")
     whole = observe(job, job.granules[0])
-    little = observe(job, job.granules[0], ["segment_id"])
+    little = observe(job, job.granules[0], columns=["segment_id"])
     path = f"{SEGMENTS}/segment_id"
     assert little.values(path).data.tobytes() == whole.values(path).data.tobytes()
     assert little.receipt.bytes < whole.receipt.bytes
@@ -85,8 +85,10 @@ def test_the_rows_do_not_depend_on_which_columns_are_read(granule: Path) -> None
 def test_a_coordinate_that_is_asked_for_as_a_variable_is_read_once(granule: Path) -> None:
     plain = job_of(granule)
     twice = job_of(granule, variables={"h_li": "h_li", "north": "latitude"}, where="delta_time > 0")
+    for job in (plain, twice):
+        observe(job, job.granules[0])  # from now on both know where its chunks lie
     one, other = (observe(job, job.granules[0]) for job in (plain, twice))
-    assert other.receipt.bytes == one.receipt.bytes
+    assert other.receipt.bytes == one.receipt.bytes > 0
     assert other.values(f"{SEGMENTS}/latitude").data.tobytes() == other.coordinates["latitude"].tobytes()
 
 

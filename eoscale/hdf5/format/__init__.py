@@ -10,7 +10,7 @@ sent their bytes, and ends with the chunk indexes of the wanted variables. From 
 Written from the public HDF5 File Format Specification, version 3.0.
 """
 
-from eoscale.hdf5.format.contents import Contents, datasets, names
+from eoscale.hdf5.format.contents import Contents, datasets, names, texts
 from eoscale.hdf5.format.walk import Range, Unfamiliar, Walk
 
-__all__ = ["Contents", "Range", "Unfamiliar", "Walk", "datasets", "names"]
+__all__ = ["Contents", "Range", "Unfamiliar", "Walk", "datasets", "names", "texts"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from struct import Struct
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,6 @@ from eoscale.hdf5.format import fractal_heap, heaps, trees
 from eoscale.hdf5.format.checksum import lookup3
 from eoscale.hdf5.format.cursor import Cursor, File, text
 from eoscale.hdf5.format.datatypes import datatype
-from eoscale.hdf5.format.heaps import Reference
 from eoscale.hdf5.format.messages import dataspace
 from eoscale.hdf5.format.objects import (
     ATTRIBUTE,
@@ -33,6 +33,7 @@ from eoscale.hdf5.format.walk import Unfamiliar, Walk, together
 _LARGEST = 2**20
 """Bytes of one attribute that is read."""
 _BY_NAME = 8
+_HEAD = Struct("<BHHH")
 
 
 class _Raw(NamedTuple):
@@ -92,8 +93,8 @@ def _dense(file: File, info: Cursor, wanted: Sequence[str]) -> Walk[list[Cursor]
 
 def _parsed(cursor: Cursor) -> tuple[str, _Raw]:
     version = cursor.version("an attribute", 1, 2, 3)
-    flags = cursor.uint(1) * (version > 1)
-    name_size, type_size, space_size = (cursor.uint(2) for _ in range(3))
+    flags, name_size, type_size, space_size = cursor.unpack(_HEAD)
+    flags *= version > 1
     cursor.skip(version == 3)  # character set
 
     def part(size: int) -> Cursor:
@@ -118,8 +119,7 @@ def _value(file: File, raw: _Raw) -> Walk[Any]:
     data = raw.data.take(size)
     if kind.text:
         if kind.vlen:
-            places = np.frombuffer(data, kind.dtype).tolist()
-            texts = yield from heaps.texts(file, (Reference(*place) for place in places))
+            texts = yield from heaps.texts(file, data)
         else:
             texts = _texts(data, kind.dtype.itemsize)
         return texts[0] if len(texts) == 1 else np.array(texts, np.str_).reshape(shape)

@@ -74,29 +74,55 @@ def table(file: File, chunking: Chunking) -> Walk[Table]:
     CorruptGranuleError
         If the index is damaged, has a chunk twice or outside the grid, or one behind the file's end.
     """
-    grid = chunking.grid
+    if chunking.address == file.undefined or 0 in chunking.shape:
+        none = np.empty((0, len(chunking.shape)), np.int64)
+        return placed(file, chunking.grid, chunking.nbytes, none, Elements(np.empty(0, np.uint64)))
+    cells, elements = yield from _listed(file, chunking)
+    found = placed(file, chunking.grid, chunking.nbytes, cells, elements)
+    if chunking.filtered and chunking.plain_edges:
+        partial = _partial(chunking) & (found.offsets != UNALLOCATED)
+        found.sizes[partial], found.masks[partial] = chunking.nbytes, _SKIP_ALL
+    return found
+
+
+def placed(
+    file: File, grid: tuple[int, ...], nbytes: int, cells: NDArray[np.int64], elements: Elements
+) -> Table:
+    """Return a table of chunks that are known one by one.
+
+    Parameters
+    ----------
+    file : File
+    grid : tuple of int
+        Number of chunks along each dimension.
+    nbytes : int
+        Of a chunk, where elements do not say.
+    cells : (n, dimensions) int64
+        Position of each chunk in the grid, not below zero.
+    elements : Elements
+
+    Raises
+    ------
+    CorruptGranuleError
+        If a chunk lies outside the grid, twice, or behind the file's end.
+    """
     offsets = np.full(grid, UNALLOCATED, np.int64)
     sizes, masks = np.zeros(grid, np.int64), np.zeros(grid, np.int64)
-    if chunking.address == file.undefined or not offsets.size:
+    if not len(cells):
         return Table(offsets, sizes, masks)
-    cells, elements = yield from _listed(file, chunking)
     positions = tuple(cells.T)
     if (cells >= grid).any() or len(np.unique(np.ravel_multi_index(positions, grid))) < len(cells):
         raise CorruptGranuleError("a chunk lies outside the grid of its variable, or twice: damaged")
-    stored = np.full(len(cells), chunking.nbytes) if elements.sizes is None else elements.sizes
+    stored = np.full(len(cells), nbytes) if elements.sizes is None else elements.sizes
     room = file.size - file.base
     # compared so that no sum can wrap round
-    outside = (
-        (stored < 0) | (stored > room) | (elements.addresses > (room - np.clip(stored, 0, room)).astype("u8"))
-    )
+    last = (room - np.clip(stored, 0, room)).astype("u8")
+    outside = (stored < 0) | (stored > room) | (elements.addresses > last)
     if outside.any():
         raise CorruptGranuleError(f"{outside.sum()} chunks lie behind the end of the file: truncated")
     offsets[positions] = elements.addresses.astype(np.int64) + file.base
     sizes[positions] = stored
     masks[positions] = 0 if elements.masks is None else elements.masks
-    if chunking.filtered and chunking.plain_edges:
-        partial = _partial(chunking) & (offsets != UNALLOCATED)
-        sizes[partial], masks[partial] = chunking.nbytes, _SKIP_ALL
     return Table(offsets, sizes, masks)
 
 

@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 from eoscale.errors import GranuleError, UnsafeGranuleError
 from eoscale.hdf5 import safety
-from eoscale.hdf5.format import groups
+from eoscale.hdf5.format import groups, heaps
 from eoscale.hdf5.format.cursor import File
 from eoscale.hdf5.format.dataset import dataset, is_dataset
 from eoscale.hdf5.format.groups import Link
-from eoscale.hdf5.format.objects import DRIVER, SHARED_TABLE, Message, messages, only
+from eoscale.hdf5.format.messages import paged
+from eoscale.hdf5.format.objects import DRIVER, FILE_SPACE, SHARED_TABLE, Message, messages, only
 from eoscale.hdf5.format.superblock import superblock
 from eoscale.hdf5.format.walk import Unfamiliar, Walk, together
 from eoscale.model.chunk_index import DatasetIndex
@@ -74,6 +75,37 @@ def names(size: int, path: str) -> Walk[tuple[str, ...]]:
     return tuple(sorted((yield from groups.links(tree.file, found, None))))
 
 
+def texts(size: int, elements: bytes) -> Walk[list[str]]:
+    """Return the texts of varying length that elements of a variable refer to.
+
+    Parameters
+    ----------
+    size : int
+        Bytes of the file.
+    elements : bytes
+        Of a variable whose values lie in heaps, one after another.
+
+    Raises
+    ------
+    GranuleError
+        If a text does not lie where it should.
+    """
+    block = yield from superblock(size)
+    return (yield from heaps.texts(block.file, elements))
+
+
+def page_size(size: int) -> Walk[int]:
+    """Return the bytes of the pages that a file keeps its metadata in; 0 where it has none.
+
+    Parameters and errors as :func:`datasets`.
+    """
+    block = yield from superblock(size)
+    if block.extension is None:
+        return 0
+    space = only((yield from messages(block.file, block.extension)), FILE_SPACE)
+    return 0 if space is None else paged(space.read())
+
+
 def _told(file: File, path: str, found: list[Message]) -> Walk[DatasetIndex]:
     """Return the index of a dataset; what is wrong with it names it."""
     try:
@@ -112,6 +144,8 @@ class _Tree:
         self.file = file
         self.root = root
         self._objects: dict[int, list[Message]] = {}
+        self._links: dict[tuple[int, str], Link | None] = {}
+        """By group and name; None where the group has no such name."""
 
     def read(self, addresses: Iterable[int]) -> Walk[dict[int, list[Message]]]:
         """Return the object headers at some addresses, each read once."""
@@ -125,18 +159,23 @@ class _Tree:
         """Return the address that each path leads to, or None."""
         ways: dict[str, _Step | None] = {path: _Step(self.root, _names(path)) for path in paths}
         while going := {path: step for path, step in ways.items() if step and step.rest}:
-            found = yield from self.read(step.address for step in going.values())
-            wanted: dict[int, set[str]] = {}
-            for step in going.values():
-                wanted.setdefault(step.address, set()).add(step.rest[0])
-            open_ = [address for address in wanted if groups.is_group(found[address])]
-            listed = yield from together(
-                groups.links(self.file, found[address], wanted[address]) for address in open_
-            )
-            links = dict(zip(open_, listed, strict=True))
+            yield from self._look_up((step.address, step.rest[0]) for step in going.values())
             for path, step in going.items():
-                ways[path] = self._next(path, step, links.get(step.address, {}).get(step.rest[0]))
+                ways[path] = self._next(path, step, self._links[step.address, step.rest[0]])
         return {path: step.address if step else None for path, step in ways.items()}
+
+    def _look_up(self, places: Iterable[tuple[int, str]]) -> Walk[None]:
+        """Read the links of some names in some groups, each once."""
+        lacking: dict[int, list[str]] = {}
+        for address, name in dict.fromkeys(places):
+            if (address, name) not in self._links:
+                lacking.setdefault(address, []).append(name)
+        found = yield from self.read(lacking)
+        listed = yield from together(
+            groups.links(self.file, found[address], wanted) for address, wanted in lacking.items()
+        )
+        for (address, wanted), links in zip(lacking.items(), listed, strict=True):
+            self._links.update({(address, name): links.get(name) for name in wanted})
 
     def _next(self, path: str, step: _Step, link: Link | None) -> _Step | None:
         if link is None:

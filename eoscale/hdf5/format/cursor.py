@@ -7,6 +7,7 @@ anything is asked for, and against the piece before anything is read.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from struct import Struct
 
 from eoscale.errors import CorruptGranuleError, UnsafeGranuleError
 from eoscale.hdf5.format.checksum import lookup3
@@ -121,7 +122,19 @@ class Cursor:
 
     def uint(self, width: int) -> int:
         """Return an unsigned integer of some bytes."""
-        return int.from_bytes(self.take(width), "little")
+        at, stop = self.at, self.at + width
+        if stop > len(self.data):
+            self.take(width)
+        self.at = stop
+        return int.from_bytes(self.data[at:stop], "little")
+
+    def unpack(self, form: Struct) -> tuple[int, ...]:
+        """Return several unsigned integers at once, which is quicker."""
+        at = self.at
+        if at + form.size > len(self.data):
+            self.take(form.size)
+        self.at = at + form.size
+        return form.unpack_from(self.data, at)
 
     def skip(self, length: int) -> None:
         """Leave bytes out."""

@@ -55,6 +55,7 @@ class _Described(NamedTuple):
     layout: Layout
     filters: tuple[Filter, ...]
     fill: bytes
+    in_heap: bool
 
 
 def is_dataset(found: list[Message]) -> bool:
@@ -106,6 +107,7 @@ def dataset(file: File, path: str, found: list[Message]) -> Walk[DatasetIndex]:
         fill=described.fill,
         inline=inline,
         clipped=layout.kind not in (CHUNKED, COMPACT),
+        in_heap=described.in_heap,
         attributes=(yield from attributes(file, found, ATTRIBUTES)),
     )
 
@@ -129,7 +131,7 @@ def _described(file: File, found: list[Message]) -> Walk[_Described]:
         fill = b""
     if len(fill) not in (0, kind.dtype.itemsize):
         raise CorruptGranuleError(f"a fill value of {len(fill)} bytes for {kind.dtype}: damaged")
-    return _Described(space, space.shape, kind.dtype, layout, filters, fill)
+    return _Described(space, space.shape, kind.dtype, layout, filters, fill, kind.vlen and kind.text)
 
 
 def _one(found: list[Message], kind: int) -> Message:

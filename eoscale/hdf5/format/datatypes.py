@@ -6,6 +6,7 @@ Source: HDF5 File Format Specification, "The Datatype Message".
 from __future__ import annotations
 
 from collections.abc import Callable
+from struct import Struct
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -19,6 +20,8 @@ _LARGEST = 2**24
 _IEEE = {2: (10, 5, 0, 10, 15), 4: (23, 8, 0, 23, 127), 8: (52, 11, 0, 52, 1023)}
 """Of floats of some bytes: exponent location and size, mantissa location and size, exponent bias."""
 _SPACES = 2
+_HEAD = Struct("<II")
+_FLOAT = Struct("<HHBBBBI")
 _BOOLEAN = {"FALSE": 0, "TRUE": 1}
 
 DType: TypeAlias = "np.dtype[Any]"
@@ -32,7 +35,7 @@ class Datatype(NamedTuple):
     text: bool = False
     """Text: of fixed length, or in a heap."""
     vlen: bool = False
-    """The element says where its value lies in a heap: ``length``, ``address``, ``index``."""
+    """The element says where in a heap its value lies."""
 
 
 def datatype(cursor: Cursor, depth: int = 0) -> Datatype:
@@ -45,9 +48,8 @@ def datatype(cursor: Cursor, depth: int = 0) -> Datatype:
     UnsafeGranuleError
         If it is absurdly deep or long.
     """
-    head = cursor.uint(1)
-    kind, version = head & 15, head >> 4
-    bits, size = cursor.uint(3), cursor.uint(4)
+    head, size = cursor.unpack(_HEAD)
+    kind, version, bits = head & 15, head >> 4 & 15, head >> 8
     if not 1 <= version <= 5 or not size:
         raise CorruptGranuleError(f"a type of version {version} and {size} bytes: damaged")
     if depth > _DEEPEST or size > _LARGEST:
@@ -79,10 +81,14 @@ def _opaque(_cursor: Cursor, head: _Head) -> Datatype:
 
 
 def _complex(cursor: Cursor, head: _Head) -> Datatype:
-    part = datatype(cursor, head.depth + 1).dtype
-    if part.kind != "f" or part.itemsize not in (4, 8) or head.size != 2 * part.itemsize:
-        return _void(head.size)
-    return Datatype(np.dtype(f"{part.byteorder}c{head.size}"))
+    return _pair(datatype(cursor, head.depth + 1).dtype, head.size)
+
+
+def _pair(part: DType, size: int) -> Datatype:
+    """Return the type of complex numbers; h5py wrote them as structures until HDF5 had such a type."""
+    if part.kind != "f" or part.itemsize not in (4, 8) or size != 2 * part.itemsize:
+        return _void(size)
+    return Datatype(np.dtype(f"{part.byteorder}c{size}"))
 
 
 def _integer(cursor: Cursor, head: _Head) -> Datatype:
@@ -93,11 +99,10 @@ def _integer(cursor: Cursor, head: _Head) -> Datatype:
 
 
 def _float(cursor: Cursor, head: _Head) -> Datatype:
-    offset, precision = cursor.uint(2), cursor.uint(2)
-    layout = (*(cursor.uint(1) for _ in range(4)), cursor.uint(4))
+    offset, precision, *layout = cursor.unpack(_FLOAT)
     implied, sign = head.bits >> 4 & 3, head.bits >> 8 & 255
     ordinary = not offset and precision == 8 * head.size == sign + 1 and implied == 2
-    if not ordinary or layout != _IEEE.get(head.size) or head.bits & 0x40:
+    if not ordinary or tuple(layout) != _IEEE.get(head.size) or head.bits & 0x40:
         return _void(head.size)
     return Datatype(np.dtype(f"{head.order}f{head.size}"))
 
@@ -133,6 +138,8 @@ def _compound(cursor: Cursor, head: _Head) -> Datatype:
             cursor.skip(3 + 4 + 4)
             dims = tuple(cursor.uint(4) for _ in range(4))[:rank]
         types.append(_shaped(datatype(cursor, head.depth + 1).dtype, dims))
+    if names == ["r", "i"] and types[0] == types[1] and offsets == [0, types[0].itemsize]:
+        return _pair(types[0], head.size)
     layout: dict[str, Any] = {"names": names, "formats": types, "offsets": offsets, "itemsize": head.size}
     try:
         return Datatype(np.dtype(layout))  # type: ignore[call-overload]
@@ -160,9 +167,7 @@ def _enumeration(cursor: Cursor, head: _Head) -> Datatype:
 
 def _varying(cursor: Cursor, head: _Head) -> Datatype:
     datatype(cursor, head.depth + 1)
-    address = f"<u{cursor.file.offset_size}"
-    place = np.dtype([("length", "<u4"), ("address", address), ("index", "<u4")])
-    return Datatype(place, text=head.bits & 15 == 1, vlen=True)
+    return Datatype(np.dtype((np.void, head.size)), text=head.bits & 15 == 1, vlen=True)
 
 
 def _array(cursor: Cursor, head: _Head) -> Datatype:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias, TypeVar
 
+from eoscale.hdf5.format.contents import page_size
 from eoscale.hdf5.format.walk import Range, Walk
 
 T = TypeVar("T")
@@ -14,25 +15,37 @@ Fetch: TypeAlias = Callable[[Sequence[Range]], Awaitable[Sequence[memoryview]]]
 
 _SMALL = 2**21
 """Bytes; a file up to this size is taken whole, in one request."""
+_SCATTERED, _PAGED = 2**16, 2**18
+"""Bytes of a block. Metadata lie all over a file as libhdf5 writes it unless told otherwise: larger blocks
+save few requests and fetch mostly values. In pages they lie together."""
 
 
-def block_size(size: int) -> int:
-    """Return the bytes that are fetched at a time of a file of some size.
+def block_size(size: int, page: int = 0) -> int:
+    """Return the bytes that are fetched at a time of a file.
+
+    Parameters
+    ----------
+    size : int
+        Bytes of the file.
+    page : int
+        Bytes of its pages; 0 where it has none.
 
     Examples
     --------
-    >>> block_size(300_000), block_size(36_000_000)
-    (300000, 65536)
+    >>> block_size(300_000), block_size(36_000_000), block_size(36_000_000, page=8 * 2**20)
+    (300000, 65536, 262144)
     """
-    return max(1, size) if size <= _SMALL else 2**16
+    if size <= _SMALL:
+        return max(1, size)
+    return min(_PAGED, max(_SCATTERED, page)) if page else _SCATTERED
 
 
 class Blocks:
     """A file far away as blocks, each of which is fetched once, when something in it is asked for."""
 
-    def __init__(self, size: int, fetch: Fetch, block: int) -> None:
+    def __init__(self, size: int, fetch: Fetch, page: int = 0) -> None:
         self.size = size
-        self.block = block
+        self.block = block_size(size, page)
         self._fetch = fetch
         self._held: dict[int, memoryview] = {}
         """By number: the bytes from the beginning of that block on, at least to its end."""
@@ -71,8 +84,30 @@ class Blocks:
         return memoryview(b"".join(pieces))[begin : begin + length]
 
 
+async def afar(size: int, fetch: Fetch, walk: Walk[T]) -> T:
+    """Return what a walk makes of a file far away, in blocks that suit the file.
+
+    Parameters
+    ----------
+    size : int
+        Bytes of the file.
+    fetch : callable
+    walk : Walk
+
+    Raises
+    ------
+    AccessError
+        As ``fetch`` does; and whatever the walk raises.
+    """
+    blocks = Blocks(size, fetch)
+    page = await through(blocks, page_size(size))
+    if block_size(size, page) != blocks.block:
+        blocks = Blocks(size, fetch, page)
+    return await through(blocks, walk)
+
+
 async def through(blocks: Blocks, walk: Walk[T]) -> T:
-    """Return what a walk makes of a file far away."""
+    """Return what a walk makes of blocks."""
     try:
         ranges = next(walk)
         while True:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from eoscale.errors import CorruptGranuleError, UnsafeGranuleError
@@ -48,7 +48,7 @@ class Names:
         return self.data[offset:end]
 
 
-class Reference(NamedTuple):
+class _Reference(NamedTuple):
     """Where a value of varying length lies in a global heap."""
 
     length: int
@@ -56,21 +56,28 @@ class Reference(NamedTuple):
     number: int
 
 
-def texts(file: File, references: Iterable[Reference]) -> Walk[list[str]]:
+def texts(file: File, elements: bytes | memoryview) -> Walk[list[str]]:
     """Return texts of varying length, each heap read once.
+
+    Parameters
+    ----------
+    file : File
+    elements : bytes
+        One after another, as they are stored: each says where in a heap its text lies.
 
     Raises
     ------
     CorruptGranuleError
         If one does not lie where it should.
     """
-    wanted = list(references)
+    form = struct.Struct(f"<I{_FORMS[file.offset_size]}I")
+    wanted = [_Reference(*place) for place in form.iter_unpack(elements)]
     lacking = {each.address for each in wanted if each.length} - file.heaps.keys()
     yield from together(_collection(file, address) for address in sorted(lacking))
     return [_text(file.heaps[each.address], each) if each.length else "" for each in wanted]
 
 
-def _text(collection: dict[int, memoryview], reference: Reference) -> str:
+def _text(collection: dict[int, memoryview], reference: _Reference) -> str:
     data = collection.get(reference.number)
     if data is None or len(data) < reference.length:
         raise CorruptGranuleError(f"text {reference.number} is not in its heap: damaged")

@@ -23,6 +23,7 @@ from eoscale.model.chunk_index import Filter
 
 COMPACT, CONTIGUOUS, CHUNKED, VIRTUAL = range(4)
 _NULL = 2
+_PAGES = 1
 _MOST_FILTERS = 32
 _REGISTERED = 256
 """Filters from this number on bring their name."""
@@ -61,8 +62,7 @@ def dataspace(cursor: Cursor) -> Dataspace:
         If it has too many dimensions.
     """
     version = cursor.version("a dataspace", 1, 2)
-    rank, flags = cursor.uint(1), cursor.uint(1)
-    kind = cursor.uint(1)
+    rank, flags, kind = cursor.take(3)
     if version == 1:
         cursor.skip(4)
     if rank > safety.MOST_DIMENSIONS:
@@ -165,7 +165,18 @@ def _filter(cursor: Cursor, version: int) -> Filter:
     cursor.skip(-(-length // 8) * 8 if version == 1 else length)
     parameters = tuple(cursor.uint(4) for _ in range(count))
     cursor.skip(4 * (count % 2) if version == 1 else 0)
-    return Filter(id=code, name=_FILTERS.get(code, "an unregistered filter"), parameters=parameters)
+    return Filter(id=code, name=filter_name(code), parameters=parameters)
+
+
+def filter_name(code: int) -> str:
+    """Return what the filter of a registered number is called.
+
+    Examples
+    --------
+    >>> filter_name(2), filter_name(400)
+    ('shuffle', 'an unregistered filter')
+    """
+    return _FILTERS.get(code, "an unregistered filter")
 
 
 def fill(cursor: Cursor) -> bytes:
@@ -188,3 +199,18 @@ def fill(cursor: Cursor) -> bytes:
 def old_fill(cursor: Cursor) -> bytes:
     """Return the same from a message of the older kind."""
     return bytes(cursor.take(cursor.uint(4)))
+
+
+def paged(cursor: Cursor) -> int:
+    """Return the bytes of a page, as a file space message says; 0 where there are no pages.
+
+    Raises
+    ------
+    CorruptGranuleError
+        If it is none.
+    """
+    if cursor.version("file space information", 0, 1) == 0:
+        return 0
+    strategy = cursor.uint(1)
+    cursor.skip(1 + cursor.file.length_size)  # whether free space is kept, and from which size on
+    return cursor.length() if strategy == _PAGES else 0

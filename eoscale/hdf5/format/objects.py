@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import NamedTuple
 
 from eoscale.errors import CorruptGranuleError
@@ -13,6 +14,7 @@ PIPELINE, ATTRIBUTE, SHARED_TABLE, CONTINUATION, SYMBOL_TABLE = 11, 12, 15, 16, 
 DRIVER, ATTRIBUTE_INFO, FILE_SPACE = 20, 21, 23
 SHARED = 2
 """Bit of a message's flags: its body says where the message is."""
+_OLD_HEAD = Struct("<HHB3x")
 _AHEAD = 2**9
 _MOST_BLOCKS = 2**12
 """Pieces of one object header; a writer that adds attributes one by one makes some dozens."""
@@ -93,8 +95,7 @@ def _old(file: File, address: int, cursor: Cursor) -> Walk[list[Message]]:
 def _old_messages(block: Cursor) -> list[Message]:
     found = []
     while block.left >= 8:
-        kind, size, flags = block.uint(2), block.uint(2), block.uint(1)
-        block.skip(3)
+        kind, size, flags = block.unpack(_OLD_HEAD)
         found.append(Message(kind, flags, Cursor(block.file, block.take(size))))
     return found
 

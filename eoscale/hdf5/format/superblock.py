@@ -46,16 +46,16 @@ def superblock(size: int) -> Walk[Superblock]:
         found = yield from File(size).read(place, len(SIGNATURE), ahead=_AHEAD)
         if bytes(found.data[: len(SIGNATURE)]) == SIGNATURE:
             found.skip(len(SIGNATURE))
-            return _old(found, place) if found.data[found.at] < 2 else _new(found, place)
+            version = found.version("the superblock", 0, 1, 2, 3)
+            return _old(found, place, version) if version < 2 else _new(found, place)
         start = start or bytes(found.data[: len(SIGNATURE)])
         place = max(512, 2 * place)
     if start[:3] == b"CDF":
         raise NotHDF5Error("a netCDF-3 file: expected HDF5 or netCDF-4")
-    raise NotHDF5Error(f"begins with {start!r}: expected an HDF5 file")
+    raise NotHDF5Error(f"{size} bytes, begins with {start!r}: expected an HDF5 file")
 
 
-def _old(cursor: Cursor, place: int) -> Superblock:
-    version = cursor.version("the superblock", 0, 1)
+def _old(cursor: Cursor, place: int, version: int) -> Superblock:
     cursor.skip(4)  # versions of parts that no longer vary
     offset_size, length_size = cursor.uint(1), cursor.uint(1)
     cursor.skip(1 + 2 + 2 + 4)  # reserved, ranks of group trees, flags
@@ -72,7 +72,6 @@ def _old(cursor: Cursor, place: int) -> Superblock:
 
 
 def _new(cursor: Cursor, place: int) -> Superblock:
-    cursor.version("the superblock", 2, 3)
     offset_size, length_size = cursor.uint(1), cursor.uint(1)
     cursor.skip(1)  # flags
     cursor.file = file = File(cursor.file.size, place, offset_size, length_size)

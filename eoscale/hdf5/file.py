@@ -1,0 +1,44 @@
+"""One version of a granule's file, for walks over its metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from eoscale.access import ranges
+from eoscale.access.ranges import Cost, Span
+from eoscale.access.transports import Head
+from eoscale.hdf5.format import Range, Walk, driver
+
+T = TypeVar("T")
+
+
+class File:
+    """One version of a file, and what reading it has cost so far.
+
+    Parameters
+    ----------
+    url : str
+    head : Head
+        Size and version; another version is never read.
+    """
+
+    def __init__(self, url: str, head: Head) -> None:
+        self.url = url
+        self.head = head
+        self.cost = Cost(0, 0)
+
+    async def walk(self, walk: Walk[T]) -> T:
+        """Return what a walk makes of the file.
+
+        Raises
+        ------
+        AccessError
+            If a range cannot be read exactly; and whatever the walk raises.
+        """
+        return await driver.afar(self.head.size, self._fetch, walk)
+
+    async def _fetch(self, asked: Sequence[Range]) -> list[memoryview]:
+        self.cost += Cost(len(asked), sum(length for _, length in asked))
+        spans = [Span(offset, offset + length, ()) for offset, length in asked]
+        return await ranges.fetch(self.url, self.head.etag, spans)
