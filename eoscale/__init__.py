@@ -3,7 +3,8 @@
 A recipe says which granules, which rows of them and which statistics; :func:`plan` says what that would
 read and write, :func:`run` does it and publishes a Zarr store or a table with a ledger beside it. In a
 notebook, :func:`open` gives observations as a lazy GeoDataFrame and :func:`aggregate` their statistics as a
-lazy Dataset. The types are in :mod:`eoscale.model`, the errors in :mod:`eoscale.errors`.
+lazy Dataset; :func:`index` prepares granules for all of these. The types are in :mod:`eoscale.model`, the
+errors in :mod:`eoscale.errors`.
 """
 
 from eoscale.catalog.listing import Listing
@@ -24,6 +25,7 @@ from eoscale.model.sink import Sink
 from eoscale.products import product
 from eoscale.run import Ledger, Plan, Result, run
 from eoscale.run import prepare as plan
+from eoscale.run.indexing import index
 
 __all__ = [
     "ChunkIndex",
@@ -46,6 +48,7 @@ __all__ = [
     "Result",
     "Sink",
     "aggregate",
+    "index",
     "open",
     "plan",
     "product",

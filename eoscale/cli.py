@@ -18,13 +18,22 @@ from rich.console import Console
 from rich.table import Table
 
 from eoscale import synthetic
-from eoscale.errors import AccessError, CatalogError, EoscaleError, IncompleteRunError, RecipeError
+from eoscale.access.endpoints import index_store
+from eoscale.errors import (
+    AccessError,
+    CatalogError,
+    EoscaleError,
+    IncompleteRunError,
+    RecipeError,
+    scrub,
+)
 from eoscale.model.product import Product
 from eoscale.model.recipe import Recipe
 from eoscale.plot import maps, report, rows, tables
 from eoscale.products import REGISTRY, product
 from eoscale.run import Plan, prepare, target
 from eoscale.run import run as run_recipe
+from eoscale.run.indexing import index
 from eoscale.run.ledger import Ledger, beside
 from eoscale.write.published import form
 from eoscale.write.zarr import open_store
@@ -48,6 +57,8 @@ Sample = Annotated[int | None, typer.Option(metavar="N", help="Only N granules, 
 Changes = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a word: quality=best.")
 ]
+Cluster = Annotated[str, typer.Option(metavar="WHERE", help="local or tcp://HOST:PORT.")]
+Workers = Annotated[int | None, typer.Option(metavar="N", help="Of a local cluster.")]
 Json = Annotated[bool, typer.Option("--json", help="The same facts for machines.")]
 
 
@@ -57,8 +68,8 @@ def run(  # noqa: PLR0913  one parameter an option
     *,
     granules: Granules = None,
     output: Annotated[str | None, typer.Option(metavar="PATH", help="Instead of the recipe's.")] = None,
-    cluster: Annotated[str, typer.Option(metavar="WHERE", help="local or tcp://HOST:PORT.")] = "local",
-    workers: Annotated[int | None, typer.Option(metavar="N", help="Of a local cluster.")] = None,
+    cluster: Cluster = "local",
+    workers: Workers = None,
     work: Annotated[Path | None, typer.Option(metavar="DIR", help="Instead of <output>.work.")] = None,
     sample: Sample = None,
     change: Changes = None,
@@ -101,6 +112,37 @@ def plan(
         _print(planned.facts())
     else:
         _show(planned)
+
+
+@app.command(name="index")
+def build_indexes(
+    granules: Annotated[str, typer.Argument(metavar="LIST", help="A glob, a text file of URLs, or a list.")],
+    *,
+    variables: Annotated[
+        list[str] | None, typer.Option("--variable", metavar="NAME", help="All of the product unless given.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--product", metavar="NAME")] = None,
+    cluster: Cluster = "local",
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Build the chunk indexes of granules ahead: later runs read no HDF5 metadata."""
+    told = index(granules, variables=variables, product=name, cluster=cluster, workers=workers)
+    failed = told[told["status"] == "failed"]
+    facts = {
+        "granules": f"{len(told):,} found, {len(told) - len(failed):,} indexed, {len(failed):,} failed",
+        "variables": f"{told['variables'].sum():,}, and {told['absent'].sum():,} that granules lack",
+        "read": f"{told['requests'].sum():,} requests, {told['bytes'].sum() / 1e6:,.1f} MB of metadata",
+        "by libhdf5": f"{(told['fallback'] != '').sum():,} granules",
+        "kept in": scrub(index_store()),
+    }
+    if as_json:
+        _print({**facts, "table": told.to_dict("records")})
+    else:
+        _tell(facts, as_json=False)
+    if len(failed):
+        reasons = "; ".join(failed["reason"].head(3))
+        raise IncompleteRunError(f"{len(failed)} of {len(told)} granules could not be indexed: {reasons}")
 
 
 @app.command()

@@ -18,7 +18,7 @@ from eoscale.lazy import graphs
 from eoscale.lazy.graphs import Touching
 from eoscale.lazy.reader import Reader
 from eoscale.lazy.reading import Reading
-from eoscale.lazy.tracks import Granules, open  # noqa: A004  the library's own
+from eoscale.lazy.tracks import open  # noqa: A004  the library's own
 from eoscale.model.axis import Axis
 from eoscale.model.columns import GRANULE, LATITUDE, LONGITUDE, RESERVED, TIME
 from eoscale.model.cube import Cube, Tile
@@ -29,6 +29,7 @@ from eoscale.model.product import Product
 from eoscale.model.recipe import Recipe
 from eoscale.model.vocabulary import check_statistics
 from eoscale.steps import batches
+from eoscale.steps.listed import Granules
 from eoscale.steps.statistics import Summary
 from eoscale.write.provenance import source_of
 

@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike, environ
+from os import environ
 from pathlib import Path
-from typing import TypeAlias
 
 import dask_geopandas
 import geopandas as gpd
 import platformdirs
 import shapely
 
-from eoscale.catalog.listing import Listing
-from eoscale.catalog.search import Query
 from eoscale.errors import CatalogError, RecipeError, RunError
 from eoscale.lazy import reading
 from eoscale.lazy.reader import Reader
 from eoscale.model.digest import digest
-from eoscale.model.granule import GranuleList
 from eoscale.model.job import Job
 from eoscale.model.product import Product
 from eoscale.model.recipe import Recipe
 from eoscale.model.region import Region
-from eoscale.products import REGISTRY
-from eoscale.products import product as registered
 from eoscale.steps import batches
+from eoscale.steps.listed import Granules, listed
 from eoscale.steps.observe import describe
 from eoscale.write.work import Work
-
-Granules: TypeAlias = GranuleList | str | PathLike[str] | Sequence[str | PathLike[str]]
-"""A granule list; or paths, globs, text files of URLs, saved lists, one or several."""
 
 
 def open(  # noqa: A001  the library's front door
@@ -89,8 +81,9 @@ def open(  # noqa: A001  the library's front door
     --------
     >>> from tempfile import TemporaryDirectory
     >>> from eoscale import synthetic
+    >>> from eoscale.products import ATL06
     >>> folder = TemporaryDirectory()
-    >>> paths = synthetic.make(registered("ATL06"), 2, folder=Path(folder.name))
+    >>> paths = synthetic.make(ATL06, 2, folder=Path(folder.name))
     >>> ice = open(paths, variables=["h_li"], region=(-55, 60, -20, 84), quality="best")
     >>> ice.columns.tolist()
     ['granule', 'beam', 'time', 'longitude', 'latitude', 'h_li', 'geometry']
@@ -98,10 +91,11 @@ def open(  # noqa: A001  the library's front door
     True
     >>> folder.cleanup()
     """
-    known, listed = _listed(granules, product)
+    known, found = listed(granules, product)
+    _demand_track(known)
     recipe = Recipe(product=known, variables=variables, period=period, quality=quality, where=where)
     area = None if region is None else Region.of(region)
-    job = Job(recipe=recipe, product=known, region=area, granules=listed)
+    job = Job(recipe=recipe, product=known, region=area, granules=found)
     cut = batches.cut(job)
     # routes and batching are not in a job's digest, and belong to this graph: they are in the folder's name
     work = Work(folder=str(_shared() / digest(job.to_json())[:16]), digest=job.digest)
@@ -118,45 +112,9 @@ def open(  # noqa: A001  the library's front door
     return frame
 
 
-def _listed(granules: Granules, product: str | Product | None) -> tuple[Product, GranuleList]:
-    """Return the product of granules, and the granules as a list."""
-    if isinstance(granules, GranuleList):
-        names = sorted({granule.product for granule in granules})
-        if not names:
-            raise CatalogError("the granule list is empty: there is nothing to open")
-        if product is None and len(names) > 1:
-            raise CatalogError(f"there are granules of {', '.join(names)}: open one product at a time")
-        return _product(product or names[0]), granules
-    several = [granules] if isinstance(granules, str | PathLike) else granules
-    listing = Listing([str(place) for place in several])
-    if product is not None:
-        known = _product(product)
-        return known, listing.search(Query(product=known))
-    return _recognised(listing)
-
-
-def _recognised(listing: Listing) -> tuple[Product, GranuleList]:
-    """Return the product that the names of files tell, and the files as a list."""
-    found: list[tuple[Product, GranuleList]] = []
-    refusal = CatalogError("no granules were given: there is nothing to open")
-    for known in REGISTRY.values():
-        try:
-            found.append((known, listing.search(Query(product=known))))
-        except CatalogError as error:
-            refusal = error
-    if len(found) > 1:
-        names = ", ".join(known.name for known, _ in found)
-        raise CatalogError(f"there are granules of {names}: say which by `product`")
-    if not found:
-        raise refusal
-    return found[0]
-
-
-def _product(product: str | Product) -> Product:
-    known = product if isinstance(product, Product) else registered(product)
+def _demand_track(known: Product) -> None:
     if known.kind != "track":
         raise RecipeError(f"{known.name} is a {known.kind}: only tracks are opened as rows")
-    return known
 
 
 def _described(job: Job) -> dict[str, dict[str, str]]:

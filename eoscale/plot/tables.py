@@ -42,6 +42,8 @@ def _granules(found: totals.Granules) -> Table:
         table.add_row("", Text(f"{times:,}", style="dim"), Text(f"without {groups}"))
     if len(found.absent) > _MOST_REASONS:
         table.add_row("", "", f"and {len(found.absent) - _MOST_REASONS:,} more sets of groups")
+    for reason, times in found.fallbacks[:_MOST_REASONS]:
+        table.add_row("", Text(f"{times:,}", style="dim"), Text(f"indexed by libhdf5: {reason}"))
     return table
 
 

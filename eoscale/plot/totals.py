@@ -36,6 +36,8 @@ class Granules:
     """Status, reason and number, the most frequent first; of granules that state a reason."""
     absent: list[tuple[str, int]]
     """Groups (beams) that some granules lack together, and how many do."""
+    fallbacks: list[tuple[str, int]]
+    """Why libhdf5 had to read the metadata of some granules, and of how many."""
 
     @property
     def reconciled(self) -> bool:
@@ -52,8 +54,17 @@ def granules(ledger: pd.DataFrame) -> Granules:
         found=len(ledger),
         by_status={status: int(number.get(status, 0)) for status in STATUSES},
         reasons=[(status, reason, times) for (status, reason), times in reasons.most_common()],
-        absent=Counter(ledger.loc[ledger["absent"].fillna("") != "", "absent"].astype(str)).most_common(),
+        absent=_frequent(ledger, "absent"),
+        fallbacks=_frequent(ledger, "fallback"),
     )
+
+
+def _frequent(ledger: pd.DataFrame, column: str) -> list[tuple[str, int]]:
+    """Return the texts of a column and how often each occurs, the most frequent first."""
+    if column not in ledger:
+        return []  # of an earlier eoscale
+    stated = ledger[column].fillna("").astype(str)
+    return Counter(stated[stated != ""]).most_common()
 
 
 def rows(ledger: pd.DataFrame) -> list[Rows]:

@@ -1,0 +1,70 @@
+"""Granules that a user names in any way, as a list, with the product that they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import TypeAlias
+
+from eoscale.catalog.listing import Listing
+from eoscale.catalog.search import Query
+from eoscale.errors import CatalogError
+from eoscale.model.granule import GranuleList
+from eoscale.model.product import Product
+from eoscale.products import REGISTRY
+from eoscale.products import product as registered
+
+Granules: TypeAlias = GranuleList | str | PathLike[str] | Sequence[str | PathLike[str]]
+"""A granule list; or paths, globs, text files of URLs, saved lists, one or several."""
+
+
+def listed(granules: Granules, product: str | Product | None = None) -> tuple[Product, GranuleList]:
+    """Return the product of granules, and the granules as a list.
+
+    Parameters
+    ----------
+    granules : GranuleList, str, path, or sequence of them
+    product : str or Product, optional
+        Needed where file names do not tell.
+
+    Raises
+    ------
+    CatalogError
+        If there are no granules, or of several products.
+    RecipeError
+        If the product is not known.
+    """
+    if isinstance(granules, GranuleList):
+        names = sorted({granule.product for granule in granules})
+        if not names:
+            raise CatalogError("the granule list is empty: there is nothing to open")
+        if product is None and len(names) > 1:
+            raise CatalogError(f"there are granules of {', '.join(names)}: open one product at a time")
+        return _known(product or names[0]), granules
+    several = [granules] if isinstance(granules, str | PathLike) else granules
+    listing = Listing([str(place) for place in several])
+    if product is not None:
+        known = _known(product)
+        return known, listing.search(Query(product=known))
+    return _recognised(listing)
+
+
+def _recognised(listing: Listing) -> tuple[Product, GranuleList]:
+    """Return the product that the names of files tell, and the files as a list."""
+    found: list[tuple[Product, GranuleList]] = []
+    refusal = CatalogError("no granules were given: there is nothing to open")
+    for known in REGISTRY.values():
+        try:
+            found.append((known, listing.search(Query(product=known))))
+        except CatalogError as error:
+            refusal = error
+    if len(found) > 1:
+        names = ", ".join(known.name for known, _ in found)
+        raise CatalogError(f"there are granules of {names}: say which by `product`")
+    if not found:
+        raise refusal
+    return found[0]
+
+
+def _known(product: str | Product) -> Product:
+    return product if isinstance(product, Product) else registered(product)
