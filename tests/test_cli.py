@@ -147,6 +147,24 @@ def test_a_region_without_rows_is_not_published_unless_allowed(folder: Path, sch
     assert bool(dataset.h_li_mean.isnull().all())
 
 
+def test_indexes_are_built_ahead_and_are_there_the_second_time(folder: Path, scheduler: str) -> None:
+    words = ("index", "granules/*.h5", "--variable", "h_li", "--cluster", scheduler)
+    done = eoscale(*words, folder=folder)
+    assert done.status == 0
+    assert "3 found, 3 indexed, 0 failed" in done.out
+    again = json.loads(eoscale(*words, "--json", folder=folder).out)
+    assert [row["requests"] for row in again["table"]] == [0, 0, 0]
+    assert again["read"].startswith("0 requests")
+
+
+def test_a_granule_that_cannot_be_indexed_ends_with_status_3(tmp_path: Path, scheduler: str) -> None:
+    (path,) = synthetic.make(ATL06, 1, folder=tmp_path, seed=1)
+    path.write_bytes(b"nothing")
+    done = eoscale("index", path, "--cluster", scheduler, folder=tmp_path)
+    assert done.status == 3
+    assert "1 of 1 granules could not be indexed: NotHDF5Error" in done.err.replace("\n", " ")
+
+
 def test_pictures_and_reports_are_made(folder: Path) -> None:
     done = eoscale("plot", "small.zarr", "-o", "map.png", folder=folder)
     assert done.status == 0, done.err

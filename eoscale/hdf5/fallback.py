@@ -22,7 +22,7 @@ import numpy as np
 from eoscale.access import ranges, transports
 from eoscale.access.ranges import Cost
 from eoscale.access.transports import Head
-from eoscale.errors import CorruptGranuleError, UnsafeGranuleError
+from eoscale.errors import CorruptGranuleError, UnsafeGranuleError, UnsupportedFilterError
 from eoscale.hdf5 import library, safety
 from eoscale.hdf5.format import Contents
 from eoscale.hdf5.format.arrays import Elements
@@ -34,6 +34,11 @@ from eoscale.model.chunk_index import DatasetIndex, Filter
 
 _SECONDS = 120
 """For one file; libhdf5 takes less than two for a real one."""
+_FAULTS = {
+    "unsafe": UnsafeGranuleError,
+    "unsupported": UnsupportedFilterError,
+    "corrupt": CorruptGranuleError,
+}
 
 
 async def datasets(url: str, head: Head, paths: Iterable[str]) -> tuple[Contents, Cost]:
@@ -76,8 +81,7 @@ def _asked(file: Path, size: int, paths: list[str]) -> Contents:
         raise CorruptGranuleError(f"libhdf5 died of it (status {done.returncode}): fetch it anew")
     answer = json.loads(done.stdout)
     if "fault" in answer:
-        kind = UnsafeGranuleError if answer["fault"] == "unsafe" else CorruptGranuleError
-        raise kind(f"libhdf5 says: {answer['reason']}")
+        raise _FAULTS[answer["fault"]](f"libhdf5 says: {answer['reason']}")
     space = File(size, answer["base"])
     found = {path: _dataset(space, path, told) for path, told in answer["datasets"].items()}
     return Contents(found, frozenset(answer["absent"]))

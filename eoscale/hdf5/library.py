@@ -28,6 +28,10 @@ class UnsafeError(Exception):
     """A path, or the values at it, lie in another file."""
 
 
+class UnsupportedError(Exception):
+    """Values of varying length lie in heaps, which h5py does not locate."""
+
+
 def main() -> None:
     """Answer one question: ``{file, paths, attributes}``, with ``{datasets, absent}`` or ``{fault}``."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
@@ -43,6 +47,8 @@ def main() -> None:
             }
     except UnsafeError as error:
         answer = {"fault": "unsafe", "reason": str(error)}
+    except UnsupportedError as error:
+        answer = {"fault": "unsupported", "reason": str(error)}
     except _FAULTS as error:
         answer = {"fault": "corrupt", "reason": str(error).partition("\n")[0]}
     json.dump(answer, sys.stdout)
@@ -79,6 +85,8 @@ def _steps(path: str) -> list[str]:
 def _told(dataset: h5py.Dataset, path: str, attributes: Iterable[str]) -> dict[str, Any]:
     if dataset.is_virtual or dataset.external:
         raise UnsafeError(f"{path} has its values in another file")
+    if dataset.shape is None or dataset.dtype.hasobject:
+        raise UnsupportedError(f"{path} is of type {dataset.dtype}: expected numbers or fixed text")
     creation, stored = dataset.id.get_create_plist(), dataset.id.get_type()
     steps = [creation.get_filter(number) for number in range(creation.get_nfilters())]
     compact = creation.get_layout() == h5py.h5d.COMPACT
@@ -112,8 +120,6 @@ def _dtype(dtype: np.dtype[Any], stored: Any) -> str:  # noqa: ANN401  h5py is u
 
 
 def _fill(dataset: h5py.Dataset) -> str:
-    if dataset.dtype.kind not in "iufSb":
-        return ""
     value = np.asarray(dataset.fillvalue, dataset.dtype)
     return _encoded(value) if any(value.tobytes()) else ""
 

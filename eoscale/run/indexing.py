@@ -83,7 +83,9 @@ def index(
     >>> folder.cleanup()
     """
     known, found = listed(granules, product)
-    recipe = Recipe(product=known, variables=list(known.variables if variables is None else variables))
+    # coordinates are variables too here, under names that no table's own columns have
+    wanted = known.variables if variables is None else variables
+    recipe = Recipe(product=known, variables={f"column {n}": name for n, name in enumerate(wanted)})
     paths = Job(recipe=recipe, product=known, region=None, granules=found).full_paths
     starts = range(0, len(found), GRANULES_PER_BATCH)
     batches = [tuple(found.granules[start : start + GRANULES_PER_BATCH]) for start in starts]

@@ -190,11 +190,11 @@ def test_what_would_read_another_file_is_refused(
     with RangeServer(hostile.parent) as server:
         monkeypatch.setenv("EOSCALE_ALLOW_HOSTS", server.host)
         place = server.url("hostile.h5") if remote else str(hostile)
-        with pytest.raises(UnsafeGranuleError, match="other file|another file") as raised:
+        with pytest.raises(UnsafeGranuleError, match=r"other file|another file") as raised:
             index(granule(place), ["h"])
         assert (raised.value.granule, raised.value.url) == ("granule_007", place)
         canary.unlink()
-        with pytest.raises(UnsafeGranuleError, match="other file|another file"):
+        with pytest.raises(UnsafeGranuleError, match=r"other file|another file"):
             index(granule(place), ["h"])
         assert index(granule(place), ["other"]).absent == {"other"}
 
@@ -242,7 +242,7 @@ ODD_TYPES = {
 def test_types_that_hdf5_would_convert_are_refused_and_not_misread(file: Path, name: str) -> None:
     with h5py.File(file, "w") as opened:
         h5py.h5d.create(opened.id, b"h", ODD_TYPES[name], h5py.h5s.create_simple((4,)))
-    with pytest.raises(UnsupportedFilterError, match="granule_007 at .* h is of type .V"):
+    with pytest.raises(UnsupportedFilterError, match=r"granule_007 at .* h is of type .V"):
         values(file, "h")
 
 
@@ -379,7 +379,7 @@ def test_a_chunk_that_lies_where_none_can_be_is_corrupt(file: Path, row: int) ->
     key = struct.pack("<IIQQ", 20, 0, 10, 0)
     assert content.count(key) == 1
     file.write_bytes(content.replace(key, struct.pack("<IIQQ", 20, 0, row, 0)))
-    with pytest.raises(CorruptGranuleError, match="h: a chunk (lies outside|does not begin)"):
+    with pytest.raises(CorruptGranuleError, match=r"h: a chunk (lies outside|does not begin)"):
         index(granule(file), ["h"])
 
 

@@ -8,26 +8,30 @@ import numpy as np
 import pytest
 
 from eoscale import synthetic
+from eoscale.access.endpoints import ALLOW_HOSTS
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
 from eoscale.errors import CorruptGranuleError, MissingVariableError, RecipeError
+from eoscale.hdf5.index import indexes
+from eoscale.model.chunk_index import ChunkIndex
 from eoscale.model.job import Job
 from eoscale.model.receipt import REFUSALS
 from eoscale.model.recipe import Recipe
 from eoscale.model.region import Region
 from eoscale.products import ATL06, ATL08
 from eoscale.steps.observe import describe, observe
+from tests.hdf5 import shared
+from tests.servers.ranges import RangeServer
 
 SEGMENTS = "land_ice_segments"
+GREENLAND = Region.from_bbox(-55, 62, -25, 82)
 
 
 def job_of(path: Path, **words: Any) -> Job:  # noqa: ANN401  whatever a recipe may say
     """Return a job of one granule."""
     granules = Listing([str(path)]).search(Query(product=ATL06))
     said = {"product": "ATL06", "variables": ["h_li"], **words}
-    return Job(
-        recipe=Recipe(**said), product=ATL06, region=Region.from_bbox(-55, 62, -25, 82), granules=granules
-    )
+    return Job(recipe=Recipe(**said), product=ATL06, region=GREENLAND, granules=granules)
 
 
 @pytest.fixture(name="granule")
@@ -148,3 +152,44 @@ def test_a_variable_of_several_numbers_a_row_is_refused(tmp_path: Path) -> None:
     job = Job(recipe=recipe, product=ATL08, region=None, granules=granules)
     with pytest.raises(RecipeError, match="one number a row"):
         observe(job, granules[0])
+
+
+def test_a_file_that_was_replaced_since_it_was_indexed_is_indexed_again(
+    granule: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (other,) = synthetic.make(ATL06, 1, folder=tmp_path / "other", seed=9)
+    expected = job_of(other)
+    wanted = observe(expected, expected.granules[0])
+    with RangeServer(granule.parent) as server:
+        monkeypatch.setenv(ALLOW_HOSTS, server.host)
+        places = Listing([server.url(granule.name)]).search(Query(product=ATL06))
+        job = Job(recipe=expected.recipe, product=ATL06, region=expected.region, granules=places)
+        first = observe(job, job.granules[0])
+        found = indexes(list(job.granules), job.full_paths)
+        assert [one.requests for one in found if isinstance(one, ChunkIndex)] == [0]
+        other.replace(granule)
+        second = observe(job, job.granules[0], found[0])
+        assert server.answers[412] > 0
+    assert second.coordinates["time"].tobytes() == wanted.coordinates["time"].tobytes()
+    assert first.coordinates["time"].tobytes() != second.coordinates["time"].tobytes()
+
+
+def test_an_error_in_the_place_of_an_index_is_raised(granule: Path) -> None:
+    job = job_of(granule)
+    with pytest.raises(CorruptGranuleError, match="worn out"):
+        observe(job, job.granules[0], CorruptGranuleError("worn out"))
+
+
+def test_a_granule_that_libhdf5_has_to_index_gives_the_same_rows_and_says_so(
+    granule: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "shared").mkdir()
+    copy = shared.copied(granule, tmp_path / "shared" / granule.name)
+    ours, theirs = (observe(job, job.granules[0]) for job in (job_of(granule), job_of(copy)))
+    assert (ours.receipt.fallback, theirs.receipt.fallback) == (
+        "",
+        "the file keeps messages in a table that objects share",
+    )
+    assert ours.size == theirs.size > 0
+    path = f"{SEGMENTS}/h_li"
+    assert ours.values(path).data.tobytes() == theirs.values(path).data.tobytes()
