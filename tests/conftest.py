@@ -24,7 +24,7 @@ def real_data() -> Path:
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep what a user has set from changing what the tests see, and the tests out of a user's cache."""
-    for name in ("EOSCALE_ALLOW_HOSTS", "EOSCALE_WORK"):
+    for name in ("EOSCALE_ALLOW_HOSTS", "EOSCALE_INDEX_STORE", "EOSCALE_WORK"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 

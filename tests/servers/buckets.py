@@ -1,0 +1,65 @@
+"""A real S3 service over HTTP, moto's, in a thread, with one bucket."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from threading import Lock
+from typing import Any, Self
+from urllib.request import Request, urlopen
+
+from moto.server import ThreadedMotoServer
+
+
+class BucketServer:
+    """An S3 service that takes one request after another, which makes a conditional PUT atomic as at AWS.
+
+    Moto looks at If-Match and stores the object in two steps, between which its threads may change.
+    """
+
+    bucket = "indexes"
+
+    def __init__(self) -> None:
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        self._server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        self._turn = Lock()
+        self.answered: Counter[tuple[str, str]] = Counter()
+        """How often a method was answered by a status."""
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        running = self._server._server  # moto gives no other way to its application
+        assert running is not None
+        running.app = self._one_by_one(running.app)
+        with urlopen(Request(f"{self.address}/{self.bucket}", method="PUT")):  # noqa: S310  this machine
+            return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop()
+
+    @property
+    def address(self) -> str:
+        """Of the service."""
+        host, port = self._server.get_host_and_port()
+        return f"http://{host}:{port}"
+
+    def environment(self) -> dict[str, str]:
+        """Return what the ordinary tools of AWS read from the environment."""
+        return {
+            "AWS_ENDPOINT_URL": self.address,
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "s3cr3t",
+            "AWS_REGION": "us-west-2",
+        }
+
+    def _one_by_one(self, application: Callable[..., Iterable[bytes]]) -> Callable[..., list[bytes]]:
+        def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+            def start(status: str, *rest: object) -> object:
+                self.answered[environ["REQUEST_METHOD"], status[:3]] += 1
+                return start_response(status, *rest)
+
+            with self._turn:
+                return list(application(environ, start))
+
+        return answer
