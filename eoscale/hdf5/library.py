@@ -125,6 +125,10 @@ def _fill(dataset: h5py.Dataset) -> str:
 
 
 def _chunks(dataset: h5py.Dataset) -> list[tuple[tuple[int, ...], int, int, int]]:
+    unlimited = [axis for axis, most in enumerate(dataset.maxshape) if most is None]
+    if len(unlimited) == 1 and unlimited != [0]:
+        # HDF5 2.0 and before list such chunks with their dimensions in another order than they have
+        raise UnsupportedError(f"{dataset.name} grows along another dimension than its first")
     found: list[tuple[tuple[int, ...], int, int, int]] = []
     if dataset.size:
         dataset.id.chunk_iter(

@@ -91,22 +91,26 @@ def _number(raw: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return wide.view("<u8")[:, 0]
 
 
-def block_layout(file: File, address: int, cursor: Cursor) -> BlockLayout:
-    """Return how elements lie, as an array's header says behind its signature.
+def width(file: File, size_width: int) -> int:
+    """Return the bytes that say where a chunk lies: address and, of filtered chunks, size and mask."""
+    return file.offset_size + (size_width + _MASK if size_width else 0)
+
+
+def block_layout(file: File, address: int, size_width: int, cursor: Cursor) -> BlockLayout:
+    """Return how elements lie, and check what an array's header says of them behind its signature.
 
     Raises
     ------
     CorruptGranuleError
-        If they cannot lie so.
+        If it says something else.
     """
-    kind, width = cursor.uint(1), cursor.uint(1)
-    size = width - file.offset_size - _MASK
-    if kind > 1 or (kind and not 0 < size <= 8) or (not kind and width != file.offset_size):
-        raise CorruptGranuleError(f"an array of kind {kind} with elements of {width} bytes: damaged")
-    return BlockLayout(file, address, kind, width)
+    found, expected = tuple(cursor.take(2)), (int(size_width > 0), width(file, size_width))
+    if found != expected:
+        raise CorruptGranuleError(f"an array of kind and element size {found}, expected {expected}: damaged")
+    return BlockLayout(file, address, *expected)
 
 
-def fixed(file: File, address: int, numbers: Numbers) -> Walk[Elements]:
+def fixed(file: File, address: int, size_width: int, numbers: Numbers) -> Walk[Elements]:
     """Return the elements of some numbers of a fixed array.
 
     Parameters
@@ -114,6 +118,8 @@ def fixed(file: File, address: int, numbers: Numbers) -> Walk[Elements]:
     file : File
     address : int
         Of the array's header.
+    size_width : int
+        Bytes in which it says how long a chunk is; 0 where chunks are not filtered.
     numbers : (n,) int64
 
     Raises
@@ -123,7 +129,7 @@ def fixed(file: File, address: int, numbers: Numbers) -> Walk[Elements]:
     """
     header = yield from file.read(address, 12 + file.length_size + file.offset_size)
     header.expect(b"FAHD", 0)
-    layout = block_layout(file, address, header)
+    layout = block_layout(file, address, size_width, header)
     page_bits, count, block = header.uint(1), header.length(), header.address()
     header.verify()
     if numbers.max() >= count or page_bits > 32:

@@ -16,7 +16,7 @@ from eoscale.errors import CorruptGranuleError, UnsafeGranuleError
 from eoscale.hdf5.format import fractal_heap, heaps, trees
 from eoscale.hdf5.format.checksum import lookup3
 from eoscale.hdf5.format.cursor import Cursor, File, text
-from eoscale.hdf5.format.datatypes import datatype
+from eoscale.hdf5.format.datatypes import DType, datatype
 from eoscale.hdf5.format.messages import dataspace
 from eoscale.hdf5.format.objects import (
     ATTRIBUTE,
@@ -33,15 +33,7 @@ from eoscale.hdf5.format.walk import Unfamiliar, Walk, together
 _LARGEST = 2**20
 """Bytes of one attribute that is read."""
 _BY_NAME = 8
-_HEAD = Struct("<BHHH")
-
-
-class _Raw(NamedTuple):
-    """An attribute whose type and shape may be shared, and so have yet to be read."""
-
-    type: Message
-    space: Message
-    data: Cursor
+_SIZES = Struct("<BHHH")
 
 
 def attributes(file: File, found: list[Message], wanted: Sequence[str]) -> Walk[dict[str, Any]]:
@@ -69,9 +61,8 @@ def attributes(file: File, found: list[Message], wanted: Sequence[str]) -> Walk[
     info = only(found, ATTRIBUTE_INFO)
     if info is not None:
         bodies += yield from _dense(file, info.read(), wanted)
-    raw = dict(_parsed(body) for body in bodies)
-    chosen = [name for name in wanted if name in raw]
-    values = yield from together(_value(file, raw[name]) for name in chosen)
+    chosen = {name: body for name, body in map(_named, bodies) if name in wanted}
+    values = yield from together(_value(file, body) for body in chosen.values())
     return {name: value for name, value in zip(chosen, values, strict=True) if value is not None}
 
 
@@ -91,37 +82,54 @@ def _dense(file: File, info: Cursor, wanted: Sequence[str]) -> Walk[list[Cursor]
     return (yield from fractal_heap.objects(file, heap, [row[:8].tobytes() for row in chosen]))
 
 
-def _parsed(cursor: Cursor) -> tuple[str, _Raw]:
+class _Head(NamedTuple):
+    """What an attribute begins with."""
+
+    version: int
+    flags: int
+    name_size: int
+    type_size: int
+    space_size: int
+
+
+def _head(cursor: Cursor) -> _Head:
     version = cursor.version("an attribute", 1, 2, 3)
-    flags, name_size, type_size, space_size = cursor.unpack(_HEAD)
-    flags *= version > 1
+    flags, *sizes = cursor.unpack(_SIZES)
     cursor.skip(version == 3)  # character set
-
-    def part(size: int) -> Cursor:
-        piece = cursor.take(size)
-        cursor.skip(-size % 8 if version == 1 else 0)
-        return Cursor(cursor.file, piece)
-
-    name = text(part(name_size).data).partition("\0")[0]
-    kind = Message(DATATYPE, SHARED * (flags & 1), part(type_size))
-    space = Message(DATASPACE, SHARED * (flags >> 1 & 1), part(space_size))
-    return name, _Raw(kind, space, cursor)
+    return _Head(version, flags * (version > 1), *sizes)
 
 
-def _value(file: File, raw: _Raw) -> Walk[Any]:
-    kind = datatype((yield from resolved(file, raw.type)))
-    shape = dataspace((yield from resolved(file, raw.space))).shape
+def _part(cursor: Cursor, head: _Head, size: int) -> Cursor:
+    piece = cursor.take(size)
+    cursor.skip(-size % 8 if head.version == 1 else 0)
+    return Cursor(cursor.file, piece)
+
+
+def _named(body: Cursor) -> tuple[str, Cursor]:
+    """Return the name of an attribute beside it: few of them are wanted, and the others not read further."""
+    cursor = Cursor(body.file, body.data)
+    head = _head(cursor)
+    return text(cursor.take(head.name_size)).partition("\0")[0], body
+
+
+def _value(file: File, cursor: Cursor) -> Walk[Any]:
+    head = _head(cursor)
+    _part(cursor, head, head.name_size)
+    type_ = Message(DATATYPE, SHARED * (head.flags & 1), _part(cursor, head, head.type_size))
+    space = Message(DATASPACE, SHARED * (head.flags >> 1 & 1), _part(cursor, head, head.space_size))
+    kind = datatype((yield from resolved(file, type_)))
+    shape = dataspace((yield from resolved(file, space))).shape
     if shape is None:
         return None
     size = prod(shape) * kind.dtype.itemsize
     if size > _LARGEST:
         raise UnsafeGranuleError(f"an attribute of {size} bytes, at most {_LARGEST} are read")
-    data = raw.data.take(size)
+    data = cursor.take(size)
     if kind.text:
         if kind.vlen:
             texts = yield from heaps.texts(file, data)
         else:
-            texts = _texts(data, kind.dtype.itemsize)
+            texts = _texts(data, kind.dtype)
         return texts[0] if len(texts) == 1 else np.array(texts, np.str_).reshape(shape)
     if kind.vlen or (kind.dtype.kind == "V" and not kind.dtype.names):
         return None
@@ -129,7 +137,8 @@ def _value(file: File, raw: _Raw) -> Walk[Any]:
     return values.reshape(-1)[0] if values.size == 1 else values
 
 
-def _texts(data: memoryview, width: int) -> list[str]:
-    """Return texts of fixed length, without what pads them."""
+def _texts(data: memoryview, dtype: DType) -> list[str]:
+    """Return texts of fixed length, without what pads them: zeros, or spaces in a type that numpy lacks."""
+    width, padding = dtype.itemsize, " " if dtype.kind == "V" else ""
     pieces = [bytes(data[at : at + width]) for at in range(0, len(data), width)]
-    return [piece.partition(b"\0")[0].decode("utf-8", "replace").rstrip(" ") for piece in pieces]
+    return [piece.partition(b"\0")[0].decode("utf-8", "replace").rstrip(padding) for piece in pieces]

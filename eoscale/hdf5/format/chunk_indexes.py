@@ -38,11 +38,17 @@ class Chunking:
     """Largest shape; None where there is no limit."""
     nbytes: int
     """Of a whole decoded chunk."""
-    filtered: bool
+    size_width: int
+    """Bytes in which an array or tree says how long a chunk is; 0 where chunks are not filtered."""
     single: tuple[int, int] | None = None
     """Stored bytes and filter mask of a single chunk that is filtered."""
     plain_edges: bool = False
     """Chunks that reach over the edge are not filtered."""
+
+    @property
+    def filtered(self) -> bool:
+        """Whether chunks are filtered."""
+        return bool(self.size_width)
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -168,9 +174,9 @@ def _numbers(chunking: Chunking) -> Numbers:
 
 def _numbered(file: File, chunking: Chunking, numbers: Numbers) -> Walk[Elements]:
     if chunking.kind == FIXED_ARRAY:
-        return (yield from arrays.fixed(file, chunking.address, numbers))
+        return (yield from arrays.fixed(file, chunking.address, chunking.size_width, numbers))
     if chunking.kind == EXTENSIBLE_ARRAY:
-        return (yield from extensible_array.extensible(file, chunking.address, numbers))
+        return (yield from extensible_array.extensible(file, chunking.address, chunking.size_width, numbers))
     if chunking.kind == IMPLICIT:
         return Elements(np.uint64(chunking.address) + numbers.astype("u8") * np.uint64(chunking.nbytes))
     addresses = np.array([chunking.address], np.uint64)
@@ -207,14 +213,13 @@ def _btree_1(file: File, chunking: Chunking) -> Walk[_Chunks]:
 
 
 def _btree_2(file: File, chunking: Chunking) -> Walk[_Chunks]:
-    rank, offset = len(chunking.shape), file.offset_size
+    rank = len(chunking.shape)
     kind = _FILTERED_RECORDS if chunking.filtered else _RECORDS
     raw = yield from trees.records(file, chunking.address, kind)
-    width = raw.shape[1] - 8 * rank
-    size = width - offset - 4
-    if (chunking.filtered and not 0 < size <= 8) or (not chunking.filtered and width != offset):
+    width = arrays.width(file, chunking.size_width)
+    if raw.shape[1] != width + 8 * rank:
         raise CorruptGranuleError(f"a tree of chunks with records of {raw.shape[1]} bytes: damaged")
-    elements = arrays.decoded(raw[:, :width], offset, filtered=chunking.filtered)
+    elements = arrays.decoded(raw[:, :width], file.offset_size, filtered=chunking.filtered)
     cells = np.ascontiguousarray(raw[:, width:]).view("<u8").reshape(-1, rank)
     return _Chunks(_signed(cells), elements)
 

@@ -16,10 +16,17 @@ from eoscale.hdf5.format.cursor import File
 from eoscale.hdf5.format.dataset import dataset, is_dataset
 from eoscale.hdf5.format.groups import Link
 from eoscale.hdf5.format.messages import paged
-from eoscale.hdf5.format.objects import DRIVER, FILE_SPACE, SHARED_TABLE, Message, messages, only
+from eoscale.hdf5.format.objects import CACHE_IMAGE, DRIVER, FILE_SPACE, SHARED_TABLE, Message, messages, only
 from eoscale.hdf5.format.superblock import superblock
 from eoscale.hdf5.format.walk import Unfamiliar, Walk, together
 from eoscale.model.chunk_index import DatasetIndex
+
+_UNFAMILIAR = {
+    SHARED_TABLE: "the file keeps messages in a table that objects share",
+    DRIVER: "the file is one of several (driver information)",
+    CACHE_IMAGE: "current metadata lie in an image of the cache of who wrote the file",
+}
+"""What a superblock extension may announce."""
 
 
 class Contents(NamedTuple):
@@ -120,10 +127,9 @@ def _opened(size: int) -> Walk[_Tree]:
     block = yield from superblock(size)
     if block.extension is not None:
         extension = yield from messages(block.file, block.extension)
-        if only(extension, SHARED_TABLE) is not None:
-            raise Unfamiliar("the file keeps messages in a table that objects share")
-        if only(extension, DRIVER) is not None:
-            raise Unfamiliar("the file is one of several (driver information)")
+        for message in extension:
+            if message.type in _UNFAMILIAR:
+                raise Unfamiliar(_UNFAMILIAR[message.type])
     return _Tree(block.file, block.root)
 
 

@@ -138,7 +138,9 @@ class Cursor:
 
     def skip(self, length: int) -> None:
         """Leave bytes out."""
-        self.take(length)
+        if self.at + length > len(self.data):
+            self.take(length)
+        self.at += length
 
     def address(self) -> int:
         """Return an address, which may be ``file.undefined``."""

@@ -14,6 +14,7 @@ from eoscale.hdf5.format.attributes import attributes
 from eoscale.hdf5.format.chunk_indexes import Chunking, Table
 from eoscale.hdf5.format.cursor import File
 from eoscale.hdf5.format.datatypes import DType, datatype
+from eoscale.hdf5.format.groups import is_group
 from eoscale.hdf5.format.messages import CHUNKED, COMPACT, Dataspace, Layout
 from eoscale.hdf5.format.objects import (
     DATASPACE,
@@ -42,6 +43,7 @@ ATTRIBUTES = (
     "flag_meanings",
 )
 """What decoding and describing need; a real variable has twice as many."""
+_WIDE = 5
 _PIECE = 2**20
 """Bytes; a contiguous variable is read in pieces of whole rows of about this size."""
 
@@ -60,7 +62,8 @@ class _Described(NamedTuple):
 
 def is_dataset(found: list[Message]) -> bool:
     """Return whether an object header is that of a dataset."""
-    return only(found, LAYOUT) is not None
+    kinds = {message.type for message in found}
+    return {DATASPACE, DATATYPE} <= kinds and not is_group(found)
 
 
 def dataset(file: File, path: str, found: list[Message]) -> Walk[DatasetIndex]:
@@ -87,7 +90,7 @@ def dataset(file: File, path: str, found: list[Message]) -> Walk[DatasetIndex]:
     safety.check_shape(path, shape, chunk_shape, dtype.itemsize)
     inline = None
     if layout.kind == CHUNKED:
-        places = yield from chunk_indexes.table(file, _chunking(described, chunk_shape))
+        places = yield from chunk_indexes.table(file, _chunking(file, described, chunk_shape))
     elif layout.kind == COMPACT:
         inline = layout.inline
         if len(inline) != prod(shape) * dtype.itemsize:
@@ -151,19 +154,29 @@ def _chunk_shape(described: _Described) -> tuple[int, ...]:
     return tuple(chunk)
 
 
-def _chunking(described: _Described, chunk_shape: tuple[int, ...]) -> Chunking:
+def _chunking(file: File, described: _Described, chunk_shape: tuple[int, ...]) -> Chunking:
     layout = described.layout
+    nbytes = prod(chunk_shape) * described.dtype.itemsize
     return Chunking(
         kind=layout.chunk_index,
         address=layout.address,
         chunk_shape=chunk_shape,
         shape=described.shape,
         most=described.space.most,
-        nbytes=prod(chunk_shape) * described.dtype.itemsize,
-        filtered=bool(described.filters),
+        nbytes=nbytes,
+        size_width=_size_width(file, described, nbytes) if described.filters else 0,
         single=layout.single,
         plain_edges=layout.plain_edges,
     )
+
+
+def _size_width(file: File, described: _Described, nbytes: int) -> int:
+    """Return the bytes in which an array or tree says how long a filtered chunk is.
+
+    Room for a chunk that grows under its filters: one byte more than its size takes; since version 5 of the
+    layout, as a length.
+    """
+    return file.length_size if described.layout.version >= _WIDE else min(8, 1 + -(-nbytes.bit_length() // 8))
 
 
 def rows(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:

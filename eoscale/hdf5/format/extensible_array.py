@@ -68,14 +68,14 @@ class _Block(NamedTuple):
     first: int
 
 
-def extensible(file: File, address: int, numbers: Numbers) -> Walk[Elements]:
+def extensible(file: File, address: int, size_width: int, numbers: Numbers) -> Walk[Elements]:
     """Return the elements of some numbers of an extensible array.
 
     Parameters and errors as :func:`fixed`.
     """
     header = yield from file.read(address, 16 + 6 * file.length_size + file.offset_size)
     header.expect(b"EAHD", 0)
-    layout = block_layout(file, address, header)
+    layout = block_layout(file, address, size_width, header)
     shape = _Shape(*(header.uint(1) for _ in range(5)))
     header.skip(4 * file.length_size)
     count = header.length()

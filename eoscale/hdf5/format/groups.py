@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +40,7 @@ class Link(NamedTuple):
 
 def is_group(found: list[Message]) -> bool:
     """Return whether an object header is that of a group."""
-    return any(message.type in (SYMBOL_TABLE, LINK_INFO, LINK) for message in found)
+    return any(message.type in (SYMBOL_TABLE, LINK_INFO) for message in found)
 
 
 def links(file: File, found: list[Message], wanted: Iterable[str] | None) -> Walk[dict[str, Link]]:
@@ -65,7 +66,10 @@ def links(file: File, found: list[Message], wanted: Iterable[str] | None) -> Wal
     info = only(found, LINK_INFO)
     if info is not None:
         listed += yield from _dense(file, info.read(), chosen)
-    return {name: link for name, link in listed if chosen is None or name in chosen}
+    links = {name: link for name, link in listed if chosen is None or name in chosen}
+    if len(links) < sum(chosen is None or name in chosen for name, _ in listed):
+        raise CorruptGranuleError("a group has a name twice: damaged")
+    return links
 
 
 def _link(cursor: Cursor) -> tuple[str, Link]:
@@ -113,7 +117,8 @@ def _symbols(file: File, table: Cursor, chosen: frozenset[str] | None) -> Walk[d
         if raw is None:
             return [int(address) for address in found]
         # a child holds the names above the key before it, up to the key behind it
-        last = [names.raw(int(key)) for key in keys[1:]]
+        first, *last = (names.raw(int(key)) for key in keys)
+        _demand_order([first, *last])
         chosen = sorted({bisect_left(last, name) for name in raw} - {len(last)})
         return [int(address) for address in found[chosen]]
 
@@ -122,11 +127,19 @@ def _symbols(file: File, table: Cursor, chosen: frozenset[str] | None) -> Walk[d
     nodes = yield from together(_node(file, address) for address in places)
     wanted = None if raw is None else frozenset(raw)
     found = {}
-    for cursor in (cursor for node in nodes for cursor in node):
-        name = names.raw(cursor.address())
-        if wanted is None or name in wanted:
-            found[text(name)] = _symbol(cursor, names)
+    for node in nodes:
+        named = [names.raw(cursor.length()) for cursor in node]
+        _demand_order(named)
+        for name, cursor in zip(named, node, strict=True):
+            if wanted is None or name in wanted:
+                found[text(name)] = _symbol(cursor, names)
     return found
+
+
+def _demand_order(names: list[bytes]) -> None:
+    """Refuse names that do not ascend: who looks for one by halves would find another than who reads all."""
+    if any(behind <= before for before, behind in pairwise(names)):
+        raise CorruptGranuleError("the names of a group are not in order: damaged")
 
 
 def _symbol(cursor: Cursor, names: heaps.Names) -> Link:
@@ -139,7 +152,7 @@ def _symbol(cursor: Cursor, names: heaps.Names) -> Link:
 
 def _node(file: File, address: int) -> Walk[list[Cursor]]:
     """Return cursors at the symbols of a node of a group's tree."""
-    size = 2 * file.offset_size + 24
+    size = file.length_size + file.offset_size + 24
     cursor = yield from file.read(address, 8, ahead=8 * size)
     cursor.expect(b"SNOD", 1)
     cursor.skip(1)

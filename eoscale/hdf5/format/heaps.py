@@ -86,7 +86,7 @@ def _text(collection: dict[int, memoryview], reference: _Reference) -> str:
 
 def _collection(file: File, address: int) -> Walk[None]:
     """Read a global heap; the file remembers it, since most texts of a file lie in a few."""
-    head = 8 + file.length_size
+    head = 8 + -(-file.length_size // 8) * 8  # of the heap, and of each of its objects
     cursor = yield from file.read(address, head, ahead=_USUAL - head)
     cursor.expect(b"GCOL", 1)
     cursor.skip(3)

@@ -91,6 +91,7 @@ class Layout(NamedTuple):
     """Shape of a chunk, and at its end the bytes of an element."""
     plain_edges: bool = False
     single: tuple[int, int] | None = None
+    version: int = 3
 
 
 def layout(cursor: Cursor) -> Layout:
@@ -121,7 +122,7 @@ def layout(cursor: Cursor) -> Layout:
         rank = cursor.uint(1)
         address = cursor.address()
         return Layout(kind, address, chunk_index=BTREE_1, chunk=tuple(cursor.uint(4) for _ in range(rank)))
-    return _chunked(cursor)
+    return _chunked(cursor)._replace(version=version)
 
 
 def _chunked(cursor: Cursor) -> Layout:

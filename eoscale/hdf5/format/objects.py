@@ -11,7 +11,7 @@ from eoscale.hdf5.format.walk import Unfamiliar, Walk
 
 DATASPACE, LINK_INFO, DATATYPE, OLD_FILL, FILL, LINK, EXTERNAL, LAYOUT = 1, 2, 3, 4, 5, 6, 7, 8
 PIPELINE, ATTRIBUTE, SHARED_TABLE, CONTINUATION, SYMBOL_TABLE = 11, 12, 15, 16, 17
-DRIVER, ATTRIBUTE_INFO, FILE_SPACE = 20, 21, 23
+DRIVER, ATTRIBUTE_INFO, FILE_SPACE, CACHE_IMAGE = 20, 21, 23, 24
 SHARED = 2
 """Bit of a message's flags: its body says where the message is."""
 _OLD_HEAD = Struct("<HHB3x")

@@ -67,7 +67,7 @@ def _old(cursor: Cursor, place: int, version: int) -> Superblock:
     _demand_whole(file, base, cursor.address())
     if cursor.address() != file.undefined:
         raise Unfamiliar("the file is one of several (driver information)")
-    cursor.address()  # of the root's name
+    cursor.length()  # where the root's name would be
     return Superblock(file=file, root=cursor.address(), extension=None)
 
 
