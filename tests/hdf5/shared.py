@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import ctypes
 from pathlib import Path
 
 import h5py
+from h5py import h5f, h5p
 
-_LIBRARY = ctypes.CDLL(h5py.h5.__file__)
-_ALL_KINDS, _LEAST = 0x1F, 8
-"""Dataspaces, types, fill values, filters, attributes; from eight bytes on."""
+from tests.hdf5.libhdf5 import called
+
+_DATASPACES, _TYPES, _FILL_VALUES, _FILTERS, _ATTRIBUTES = 1 << 1, 1 << 3, 1 << 5, 1 << 11, 1 << 12
+"""Each is one bit, whose number is that of the message."""
+_LEAST = 4
+SHARED_MESSAGES = (
+    called("H5Pset_shared_mesg_nindexes", 1),
+    called(
+        "H5Pset_shared_mesg_index",
+        0,
+        _DATASPACES | _TYPES | _FILL_VALUES | _FILTERS | _ATTRIBUTES,
+        _LEAST,
+    ),
+)
+"""Steps by which a file gets one table, for messages of every kind from four bytes on."""
 
 
 def create(path: Path) -> h5py.File:
     """Return a new file, open for writing, in which equal messages are shared."""
-    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
-    for name, *arguments in (
-        ("H5Pset_shared_mesg_nindexes", 1),
-        ("H5Pset_shared_mesg_index", 0, _ALL_KINDS, _LEAST),
-    ):
-        function = getattr(_LIBRARY, name)
-        function.argtypes = (ctypes.c_int64, *(ctypes.c_uint for _ in arguments))
-        if function(creation.id, *arguments) < 0:
-            raise OSError(f"{name} failed")
-    return h5py.File(h5py.h5f.create(str(path).encode(), h5py.h5f.ACC_TRUNC, creation))
+    creation = h5p.create(h5p.FILE_CREATE)
+    for step in SHARED_MESSAGES:
+        step(creation)
+    return h5py.File(h5f.create(bytes(path), h5f.ACC_TRUNC, creation))
 
 
 def copied(source: Path, path: Path) -> Path:

@@ -149,17 +149,14 @@ class _Tree:
     def __init__(self, file: File, root: int) -> None:
         self.file = file
         self.root = root
-        self._objects: dict[int, list[Message]] = {}
         self._links: dict[tuple[int, str], Link | None] = {}
         """By group and name; None where the group has no such name."""
 
     def read(self, addresses: Iterable[int]) -> Walk[dict[int, list[Message]]]:
         """Return the object headers at some addresses, each read once."""
-        wanted = dict.fromkeys(addresses)
-        new = [address for address in wanted if address not in self._objects]
-        headers = yield from together(messages(self.file, address) for address in new)
-        self._objects.update(zip(new, headers, strict=True))
-        return {address: self._objects[address] for address in wanted}
+        wanted = list(dict.fromkeys(addresses))
+        headers = yield from together(self.file.once(address, messages) for address in wanted)
+        return dict(zip(wanted, headers, strict=True))
 
     def follow(self, paths: Iterable[str]) -> Walk[dict[str, int | None]]:
         """Return the address that each path leads to, or None."""

@@ -6,12 +6,15 @@ anything is asked for, and against the piece before anything is read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from struct import Struct
+from typing import Any, TypeVar
 
 from eoscale.errors import CorruptGranuleError, UnsafeGranuleError
 from eoscale.hdf5.format.checksum import lookup3
 from eoscale.hdf5.format.walk import Walk
+
+T = TypeVar("T")
 
 _MOST_READS = 2**20
 """Pieces of metadata of one granule. An ATL03 granule takes 20,000 for thirty of its variables."""
@@ -44,12 +47,30 @@ class File:
         self.offset_size = offset_size
         self.length_size = length_size
         self.undefined = (1 << 8 * offset_size) - 1
-        self.named: dict[int, memoryview] = {}
-        """Named types that have been read, by their address."""
-        self.heaps: dict[int, dict[int, memoryview]] = {}
-        """Global heaps that have been read, by their address: objects by number."""
+        self._begun: set[tuple[object, int]] = set()
+        self._known: dict[tuple[object, int], Any] = {}
+        """By the walk and the address of what it has read."""
         self._reads = _MOST_READS
         self._bytes = _TIMES_READ * size + _SLACK
+
+    def once(self, address: int, walk: Callable[[File, int], Walk[T]]) -> Walk[T]:
+        """Return what a walk makes of the structure at an address, which is read once for all who ask.
+
+        Parameters
+        ----------
+        address : int
+        walk : callable
+            Of this file and the address.
+        """
+        key = walk, address
+        if key in self._begun:
+            while key not in self._known:
+                yield []  # another one is on it, side by side with this
+        else:
+            self._begun.add(key)
+            self._known[key] = yield from walk(self, address)
+        found: T = self._known[key]
+        return found
 
     def read(self, address: int, length: int, *, ahead: int = 0) -> Walk[Cursor]:
         """Return a cursor over ``length`` bytes at an address, and up to ``ahead`` more if the file has them.

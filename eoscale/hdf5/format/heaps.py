@@ -72,9 +72,10 @@ def texts(file: File, elements: bytes | memoryview) -> Walk[list[str]]:
     """
     form = struct.Struct(f"<I{_FORMS[file.offset_size]}I")
     wanted = [_Reference(*place) for place in form.iter_unpack(elements)]
-    lacking = {each.address for each in wanted if each.length} - file.heaps.keys()
-    yield from together(_collection(file, address) for address in sorted(lacking))
-    return [_text(file.heaps[each.address], each) if each.length else "" for each in wanted]
+    addresses = sorted({each.address for each in wanted if each.length})
+    heaps = yield from together(file.once(address, _collection) for address in addresses)
+    found = dict(zip(addresses, heaps, strict=True))
+    return [_text(found[each.address], each) if each.length else "" for each in wanted]
 
 
 def _text(collection: dict[int, memoryview], reference: _Reference) -> str:
@@ -84,8 +85,8 @@ def _text(collection: dict[int, memoryview], reference: _Reference) -> str:
     return text(data[: reference.length]).partition("\0")[0]
 
 
-def _collection(file: File, address: int) -> Walk[None]:
-    """Read a global heap; the file remembers it, since most texts of a file lie in a few."""
+def _collection(file: File, address: int) -> Walk[dict[int, memoryview]]:
+    """Return the objects of a global heap by their number."""
     head = 8 + -(-file.length_size // 8) * 8  # of the heap, and of each of its objects
     cursor = yield from file.read(address, head, ahead=_USUAL - head)
     cursor.expect(b"GCOL", 1)
@@ -94,8 +95,7 @@ def _collection(file: File, address: int) -> Walk[None]:
     _demand_small(size)
     if size > len(cursor.data):
         cursor = yield from file.read(address, size)
-    if address not in file.heaps:  # another walk may have been here meanwhile
-        file.heaps[address] = dict(_objects(cursor.data[:size], head, file.length_size))
+    return dict(_objects(cursor.data[:size], head, file.length_size))
 
 
 def _objects(data: memoryview, head: int, length_size: int) -> Iterator[tuple[int, memoryview]]:

@@ -65,13 +65,10 @@ def resolved(file: File, message: Message) -> Walk[Cursor]:
     version = body.version("a shared message", 1, 2, 3)
     if version == 1 or body.uint(1) == 1:
         raise Unfamiliar("a message is kept in the table of shared messages")
-    address = body.address()
-    if address not in file.named:
-        found = only((yield from messages(file, address)), message.type)
-        if found is None or found.flags & SHARED or message.type != DATATYPE:
-            raise CorruptGranuleError("a shared message is not where it should be: damaged")
-        file.named[address] = found.body.data
-    return Cursor(file, file.named[address])
+    found = only((yield from file.once(body.address(), messages)), message.type)
+    if found is None or found.flags & SHARED:
+        raise CorruptGranuleError("a shared message is not where it should be: damaged")
+    return found.read()
 
 
 def _old(file: File, address: int, cursor: Cursor) -> Walk[list[Message]]:
