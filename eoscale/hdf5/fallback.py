@@ -92,6 +92,7 @@ def _dataset(space: File, path: str, told: Mapping[str, Any]) -> DatasetIndex:
     shape, inline = tuple(told["shape"]), told["inline"]
     chunk_shape = tuple(told["chunk"]) if told["chunk"] else rows(shape, dtype.itemsize)
     safety.check_shape(path, shape, chunk_shape, dtype.itemsize)
+    space.allot(prod(-(-n // c) for n, c in zip(shape, chunk_shape, strict=True)))
     if inline is not None:
         places = Table(*(np.zeros(0, np.int64) for _ in range(3)))
     elif told["chunk"]:

@@ -15,7 +15,8 @@ MOST_DIMENSIONS = 8
 MOST_VALUES = 2**31
 """Of one variable: 13 times the photons of an ATL03 granule."""
 MOST_CHUNKS = 2**22
-"""Of one variable, whose table takes 24 bytes a chunk; an ATL03 granule has 16,000 in its longest."""
+"""Of all variables that are indexed together: a table takes 24 bytes a chunk. An ATL03 granule has 16,000 in
+its longest variable and 210,000 in all."""
 MOST_LINKS = 32
 """Soft links followed on the way to one variable."""
 

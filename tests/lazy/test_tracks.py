@@ -23,11 +23,11 @@ from eoscale import synthetic
 from eoscale.access import ranges
 from eoscale.errors import CatalogError, CorruptGranuleError, GranuleError, RecipeError, RunError
 from eoscale.hdf5.index import index
-from eoscale.lazy.tracks import Granules
 from eoscale.model.granule import Granule, GranuleList
 from eoscale.model.region import Region
 from eoscale.products import ATL06, ATL08
 from eoscale.steps import batches
+from eoscale.steps.listed import Granules
 from tests.tracing import tracing
 
 BOX = (-55.0, 62.0, -25.0, 82.0)

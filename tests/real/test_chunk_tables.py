@@ -10,7 +10,7 @@ import pytest
 
 from eoscale.hdf5.format import Contents, Unfamiliar, datasets
 from eoscale.hdf5.format.driver import over
-from tests.hdf5.format.test_parity import Links
+from tests.hdf5.format.oracle import Links
 
 FOLDER = Path(os.environ.get("EOSCALE_REAL_DATA", "EOSCALE_REAL_DATA"))
 FILES = [

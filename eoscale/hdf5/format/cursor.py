@@ -11,6 +11,7 @@ from struct import Struct
 from typing import Any, TypeVar
 
 from eoscale.errors import CorruptGranuleError, UnsafeGranuleError
+from eoscale.hdf5 import safety
 from eoscale.hdf5.format.checksum import lookup3
 from eoscale.hdf5.format.walk import Walk
 
@@ -52,6 +53,7 @@ class File:
         """By the walk and the address of what it has read."""
         self._reads = _MOST_READS
         self._bytes = _TIMES_READ * size + _SLACK
+        self._chunks = safety.MOST_CHUNKS
 
     def once(self, address: int, walk: Callable[[File, int], Walk[T]]) -> Walk[T]:
         """Return what a walk makes of the structure at an address, which is read once for all who ask.
@@ -71,6 +73,18 @@ class File:
             self._known[key] = yield from walk(self, address)
         found: T = self._known[key]
         return found
+
+    def allot(self, chunks: int) -> None:
+        """Take room for a table of so many chunks.
+
+        Raises
+        ------
+        UnsafeGranuleError
+            If the variables that are asked for together have too many: a few bytes can declare millions.
+        """
+        self._chunks -= chunks
+        if self._chunks < 0:
+            raise UnsafeGranuleError(f"more than {safety.MOST_CHUNKS} chunks in all: ask for fewer variables")
 
     def read(self, address: int, length: int, *, ahead: int = 0) -> Walk[Cursor]:
         """Return a cursor over ``length`` bytes at an address, and up to ``ahead`` more if the file has them.

@@ -88,6 +88,7 @@ def dataset(file: File, path: str, found: list[Message]) -> Walk[DatasetIndex]:
     shape, dtype, layout = described.shape, described.dtype, described.layout
     chunk_shape = _chunk_shape(described)
     safety.check_shape(path, shape, chunk_shape, dtype.itemsize)
+    file.allot(prod(-(-n // c) for n, c in zip(shape, chunk_shape, strict=True)))
     inline = None
     if layout.kind == CHUNKED:
         places = yield from chunk_indexes.table(file, _chunking(file, described, chunk_shape))

@@ -66,10 +66,10 @@ def links(file: File, found: list[Message], wanted: Iterable[str] | None) -> Wal
     info = only(found, LINK_INFO)
     if info is not None:
         listed += yield from _dense(file, info.read(), chosen)
-    links = {name: link for name, link in listed if chosen is None or name in chosen}
-    if len(links) < sum(chosen is None or name in chosen for name, _ in listed):
+    kept = [(name, link) for name, link in listed if chosen is None or name in chosen]
+    if len(dict(kept)) < len(kept):
         raise CorruptGranuleError("a group has a name twice: damaged")
-    return links
+    return dict(kept)
 
 
 def _link(cursor: Cursor) -> tuple[str, Link]:
@@ -119,8 +119,8 @@ def _symbols(file: File, table: Cursor, chosen: frozenset[str] | None) -> Walk[d
         # a child holds the names above the key before it, up to the key behind it
         first, *last = (names.raw(int(key)) for key in keys)
         _demand_order([first, *last])
-        chosen = sorted({bisect_left(last, name) for name in raw} - {len(last)})
-        return [int(address) for address in found[chosen]]
+        places = sorted({bisect_left(last, name) for name in raw} - {len(last)})
+        return [int(address) for address in found[places]]
 
     leaves = yield from trees.leaves(file, tree, _GROUPS, file.length_size, children)
     places = [address for leaf in leaves for address in children(leaf)]
