@@ -40,8 +40,10 @@ def check_shape(path: str, shape: tuple[int, ...], chunk_shape: tuple[int, ...],
     nbytes = prod(chunk_shape) * itemsize
     if nbytes > LARGEST_CHUNK:
         raise UnsafeGranuleError(f"{path}: a chunk of {nbytes} bytes, at most {LARGEST_CHUNK} are read")
-    if prod(shape) > MOST_VALUES:
-        raise UnsafeGranuleError(f"{path}: {prod(shape)} values, at most {MOST_VALUES} are read")
-    chunks = prod(-(-n // max(c, 1)) for n, c in zip(shape, chunk_shape, strict=True))
+    # where one dimension is empty the others must be sane as well: tables have their shape
+    values = prod(max(1, n) for n in shape)
+    if values > MOST_VALUES:
+        raise UnsafeGranuleError(f"{path}: {values} values, at most {MOST_VALUES} are read")
+    chunks = prod(max(1, -(-n // max(c, 1))) for n, c in zip(shape, chunk_shape, strict=True))
     if chunks > MOST_CHUNKS:
         raise UnsafeGranuleError(f"{path}: {chunks} chunks, at most {MOST_CHUNKS} are read")

@@ -16,11 +16,11 @@ CHUNKS = st.lists(st.integers(1, 2**32), min_size=10, max_size=10)
 @given(SIZES, CHUNKS, st.sampled_from([1, 2, 4, 8, 16, 300]))
 def test_what_is_let_through_keeps_every_limit(shape: list[int], sizes: list[int], itemsize: int) -> None:
     chunk_shape = sizes[: len(shape)]
-    chunks = prod(-(-n // c) for n, c in zip(shape, chunk_shape, strict=True))
+    chunks = prod(max(1, -(-n // c)) for n, c in zip(shape, chunk_shape, strict=True))
     within = (
         len(shape) <= safety.MOST_DIMENSIONS
         and prod(chunk_shape) * itemsize <= safety.LARGEST_CHUNK
-        and prod(shape) <= safety.MOST_VALUES
+        and prod(max(1, n) for n in shape) <= safety.MOST_VALUES
         and chunks <= safety.MOST_CHUNKS
     )
     try:
