@@ -110,7 +110,7 @@ def block_layout(file: File, address: int, size_width: int, cursor: Cursor) -> B
     return BlockLayout(file, address, *expected)
 
 
-def fixed(file: File, address: int, size_width: int, numbers: Numbers) -> Walk[Elements]:
+def fixed(file: File, address: int, size_width: int, numbers: Numbers, most: int) -> Walk[Elements]:
     """Return the elements of some numbers of a fixed array.
 
     Parameters
@@ -121,19 +121,22 @@ def fixed(file: File, address: int, size_width: int, numbers: Numbers) -> Walk[E
     size_width : int
         Bytes in which it says how long a chunk is; 0 where chunks are not filtered.
     numbers : (n,) int64
+        Below ``most``.
+    most : int
+        How many elements the array must have.
 
     Raises
     ------
     CorruptGranuleError
-        If it is none, or too short.
+        If it is none, or of another length.
     """
     header = yield from file.read(address, 12 + file.length_size + file.offset_size)
     header.expect(b"FAHD", 0)
     layout = block_layout(file, address, size_width, header)
     page_bits, count, block = header.uint(1), header.length(), header.address()
     header.verify()
-    if numbers.max() >= count or page_bits > 32:
-        raise CorruptGranuleError(f"an array of {count} chunks, needed {numbers.max() + 1}: damaged")
+    if count != most or page_bits > 32:
+        raise CorruptGranuleError(f"an array of {count} chunks, expected {most}: damaged")
     if block == file.undefined:
         return layout.decoded(layout.none(len(numbers)))
     if count <= 1 << page_bits:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eoscale.errors import CorruptGranuleError, UnsafeGranuleError
+from eoscale.errors import CorruptGranuleError, UnsafeGranuleError, UnsupportedFilterError
 from eoscale.hdf5.format import fractal_heap, heaps, trees
 from eoscale.hdf5.format.checksum import lookup3
 from eoscale.hdf5.format.cursor import Cursor, File, text
@@ -32,6 +32,8 @@ from eoscale.hdf5.format.walk import Unfamiliar, Walk, together
 
 _LARGEST = 2**20
 """Bytes of one attribute that is read."""
+_DECODING = ("_FillValue", "scale_factor", "add_offset")
+"""Without these values would be decoded wrongly."""
 _BY_NAME = 8
 _SIZES = Struct("<BHHH")
 
@@ -50,19 +52,19 @@ def attributes(file: File, found: list[Message], wanted: Sequence[str]) -> Walk[
     -------
     dict of str to str, numpy scalar or array
         One value is a scalar, whether its writer made it a scalar or an array of one, and text is ``str``,
-        whether of fixed or of varying length. Types without a numpy counterpart are left out.
+        whether of fixed or of varying length. What numpy has no type for is left out.
 
     Raises
     ------
-    CorruptGranuleError, UnsafeGranuleError, Unfamiliar
-        If one of them cannot be read.
+    GranuleError, Unfamiliar
+        If one of them cannot be read, or left out without decoding values wrongly.
     """
     bodies = yield from together(resolved(file, message) for message in found if message.type == ATTRIBUTE)
     info = only(found, ATTRIBUTE_INFO)
     if info is not None:
         bodies += yield from _dense(file, info.read(), wanted)
     chosen = {name: body for name, body in map(_named, bodies) if name in wanted}
-    values = yield from together(_value(file, body) for body in chosen.values())
+    values = yield from together(_value(file, name, body) for name, body in chosen.items())
     return {name: value for name, value in zip(chosen, values, strict=True) if value is not None}
 
 
@@ -112,7 +114,8 @@ def _named(body: Cursor) -> tuple[str, Cursor]:
     return text(cursor.take(head.name_size)).partition("\0")[0], body
 
 
-def _value(file: File, cursor: Cursor) -> Walk[Any]:
+def _value(file: File, name: str, cursor: Cursor) -> Walk[Any]:
+    """Return a value, or None where there is none or it is of a type that numpy lacks."""
     head = _head(cursor)
     _part(cursor, head, head.name_size)
     type_ = Message(DATATYPE, SHARED * (head.flags & 1), _part(cursor, head, head.type_size))
@@ -132,6 +135,8 @@ def _value(file: File, cursor: Cursor) -> Walk[Any]:
             texts = _texts(data, kind.dtype)
         return texts[0] if len(texts) == 1 else np.array(texts, np.str_).reshape(shape)
     if kind.vlen or (kind.dtype.kind == "V" and not kind.dtype.names):
+        if name in _DECODING:
+            raise UnsupportedFilterError(f"its attribute {name} is of a type that is not read")
         return None
     values = np.frombuffer(data, kind.dtype).reshape(shape)
     return values.reshape(-1)[0] if values.size == 1 else values

@@ -87,7 +87,9 @@ def table(file: File, chunking: Chunking) -> Walk[Table]:
     found = placed(file, chunking.grid, chunking.nbytes, cells, elements)
     if chunking.filtered and chunking.plain_edges:
         partial = _partial(chunking) & (found.offsets != UNALLOCATED)
-        found.sizes[partial], found.masks[partial] = chunking.nbytes, _SKIP_ALL
+        if (found.sizes[partial] != chunking.nbytes).any():
+            raise CorruptGranuleError("a chunk over the edge is filtered, and none should be: damaged")
+        found.masks[partial] = _SKIP_ALL
     return found
 
 
@@ -146,15 +148,15 @@ def _listed(file: File, chunking: Chunking) -> Walk[_Chunks]:
         return (yield from _btree_1(file, chunking))
     if chunking.kind == BTREE_2:
         return (yield from _btree_2(file, chunking))
-    numbers = _numbers(chunking)
-    elements = yield from _numbered(file, chunking, numbers.reshape(-1))
+    numbers, most = _numbers(chunking)
+    elements = yield from _numbered(file, chunking, numbers.reshape(-1), most)
     found = elements.addresses != file.undefined
     cells = np.argwhere(found.reshape(numbers.shape))
     return _Chunks(cells, Elements(*(None if part is None else part[found] for part in elements)))  # type: ignore[arg-type]
 
 
-def _numbers(chunking: Chunking) -> Numbers:
-    """Return the number of each chunk of the grid in an array of the largest shape.
+def _numbers(chunking: Chunking) -> tuple[Numbers, int]:
+    """Return the number of each chunk of the grid in an array of the largest shape, and how many that has.
 
     The dimension without limit counts slowest, wherever it stands among the others.
     """
@@ -169,12 +171,12 @@ def _numbers(chunking: Chunking) -> Numbers:
         stride *= length if most is None else -(-most // chunking.chunk_shape[axis])
     if stride >= 2**62:
         raise CorruptGranuleError("a variable has more chunks than can be counted: damaged")
-    return numbers
+    return numbers, stride
 
 
-def _numbered(file: File, chunking: Chunking, numbers: Numbers) -> Walk[Elements]:
+def _numbered(file: File, chunking: Chunking, numbers: Numbers, most: int) -> Walk[Elements]:
     if chunking.kind == FIXED_ARRAY:
-        return (yield from arrays.fixed(file, chunking.address, chunking.size_width, numbers))
+        return (yield from arrays.fixed(file, chunking.address, chunking.size_width, numbers, most))
     if chunking.kind == EXTENSIBLE_ARRAY:
         return (yield from extensible_array.extensible(file, chunking.address, chunking.size_width, numbers))
     if chunking.kind == IMPLICIT:
@@ -185,7 +187,7 @@ def _numbered(file: File, chunking: Chunking, numbers: Numbers) -> Walk[Elements
     if chunking.single is None:
         return Elements(addresses)
     size, mask = chunking.single
-    return Elements(addresses, np.array([size], np.int64), np.array([mask], np.int64))
+    return Elements(addresses, np.array([min(size, 2**62)], np.int64), np.array([mask], np.int64))
 
 
 def _btree_1(file: File, chunking: Chunking) -> Walk[_Chunks]:

@@ -71,7 +71,7 @@ class _Block(NamedTuple):
 def extensible(file: File, address: int, size_width: int, numbers: Numbers) -> Walk[Elements]:
     """Return the elements of some numbers of an extensible array.
 
-    Parameters and errors as :func:`fixed`.
+    Parameters and errors as :func:`~eoscale.hdf5.format.arrays.fixed`, but for ``most``.
     """
     header = yield from file.read(address, 16 + 6 * file.length_size + file.offset_size)
     header.expect(b"EAHD", 0)

@@ -60,6 +60,10 @@ def leaves(
             level, entries = cursor.uint(1), cursor.uint(2)
             if level != below and (below is not None or level >= _DEEPEST):
                 raise CorruptGranuleError(f"a tree node of level {level} below {below}: damaged")
+            if not entries and (level or below is not None):
+                raise CorruptGranuleError(
+                    "a tree node without entries, and it is not all of its tree: damaged"
+                )
             cursor.skip(2 * file.offset_size)  # siblings
             nodes.append(Node(entries, cursor))
             if cursor.left < entries * entry + key:
@@ -96,7 +100,8 @@ def records(file: File, address: int, *kinds: int) -> Walk[NDArray[np.uint8]]:
     header.skip(2)
     root, count, total = header.address(), header.uint(2), header.length()
     header.verify()
-    if kind not in kinds or not record or depth >= _DEEPEST or total * record > file.size:
+    possible = bool(total) == bool(count) and total * record <= file.size
+    if kind not in kinds or not record or depth >= _DEEPEST or not possible:
         raise CorruptGranuleError(f"a tree of kind {kind}, depth {depth}, {total} records: damaged")
     pieces = [np.empty((0, record), np.uint8)]
     shape = _Shape(file, node_size, record, depth)
