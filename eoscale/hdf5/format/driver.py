@@ -15,7 +15,9 @@ Fetch: TypeAlias = Callable[[Sequence[Range]], Awaitable[Sequence[memoryview]]]
 
 _SMALL = 2**21
 """Bytes; a file up to this size is taken whole, in one request."""
-_SCATTERED, _PAGED = 2**16, 2**18
+_LARGE = 2**28
+"""Bytes; in a file from this size on, chunks between two pieces of metadata are large too."""
+_SCATTERED, _SCATTERED_WIDELY, _PAGED = 2**17, 2**14, 2**18
 """Bytes of a block. Metadata lie all over a file as libhdf5 writes it unless told otherwise: larger blocks
 save few requests and fetch mostly values. In pages they lie together."""
 
@@ -33,11 +35,12 @@ def block_size(size: int, page: int = 0) -> int:
     Examples
     --------
     >>> block_size(300_000), block_size(36_000_000), block_size(36_000_000, page=8 * 2**20)
-    (300000, 65536, 262144)
+    (300000, 131072, 262144)
     """
     if size <= _SMALL:
         return max(1, size)
-    return min(_PAGED, max(_SCATTERED, page)) if page else _SCATTERED
+    scattered = _SCATTERED_WIDELY if size >= _LARGE else _SCATTERED
+    return min(_PAGED, max(scattered, page)) if page else scattered
 
 
 class Blocks:

@@ -61,9 +61,7 @@ def leaves(
             if level != below and (below is not None or level >= _DEEPEST):
                 raise CorruptGranuleError(f"a tree node of level {level} below {below}: damaged")
             if not entries and (level or below is not None):
-                raise CorruptGranuleError(
-                    "a tree node without entries, and it is not all of its tree: damaged"
-                )
+                raise CorruptGranuleError("a tree node has no entries, and is not all of its tree: damaged")
             cursor.skip(2 * file.offset_size)  # siblings
             nodes.append(Node(entries, cursor))
             if cursor.left < entries * entry + key:
