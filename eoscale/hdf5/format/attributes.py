@@ -138,7 +138,8 @@ def _value(file: File, name: str, cursor: Cursor) -> Walk[Any]:
         if name in _DECODING:
             raise UnsupportedFilterError(f"its attribute {name} is of a type that is not read")
         return None
-    values = np.frombuffer(data, kind.dtype).reshape(shape).copy()  # it outlives the block that it came in
+    # bytes of its own: it outlives the block that it came in, and a copy of a structure loses what pads it
+    values = np.frombuffer(bytes(data), kind.dtype).reshape(shape)
     return values.reshape(-1)[0] if values.size == 1 else values
 
 
