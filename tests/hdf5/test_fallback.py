@@ -128,3 +128,17 @@ def test_a_damaged_file_is_the_granules_failure(path: Path, tmp_path: Path) -> N
     (tmp_path / "a.h5").write_bytes(content)
     with pytest.raises(CorruptGranuleError, match="libhdf5 says"):
         index(granule(tmp_path / "a.h5"), PATHS)
+
+
+def test_chunks_that_libhdf5_lists_in_the_wrong_order_are_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "ours.h5", "w", libver="latest") as file:
+        sideways = file.create_dataset("h", (2, 2), "i4", chunks=(1, 1), maxshape=(2, None))
+        sideways[0, 0], sideways[1, 0] = 5, 7
+        listed = [sideways.id.get_chunk_info(number).chunk_offset for number in range(2)]
+    assert listed != [(0, 0), (1, 0)]  # as they were written
+    found = index(granule(tmp_path / "ours.h5"), ["h"])
+    assert (found.datasets["h"].offsets != UNALLOCATED).tolist() == [[True, False], [True, False]]
+    with shared.create(tmp_path / "theirs.h5") as file:
+        file.create_dataset("h", (2, 2), "i4", chunks=(1, 1), maxshape=(2, None))[0, 0] = 5
+    with pytest.raises(UnsupportedFilterError, match="grows along another dimension than its first"):
+        index(granule(tmp_path / "theirs.h5"), ["h"])

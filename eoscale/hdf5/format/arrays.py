@@ -29,6 +29,11 @@ class Elements(NamedTuple):
     """Stored bytes; None where chunks are not filtered."""
     masks: NDArray[np.int64] | None = None
 
+    def only(self, chosen: NDArray[np.bool_]) -> Elements:
+        """Return some of the elements."""
+        sizes, masks = (None if part is None else part[chosen] for part in (self.sizes, self.masks))
+        return Elements(self.addresses[chosen], sizes, masks)
+
 
 class BlockLayout(NamedTuple):
     """How elements lie in a block."""

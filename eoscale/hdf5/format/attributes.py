@@ -110,8 +110,10 @@ def _part(cursor: Cursor, head: _Head, size: int) -> Cursor:
 def _named(body: Cursor) -> tuple[str, Cursor]:
     """Return the name of an attribute beside it: few of them are wanted, and the others not read further."""
     cursor = Cursor(body.file, body.data)
-    head = _head(cursor)
-    return text(cursor.take(head.name_size)).partition("\0")[0], body
+    name, end, _ = text(cursor.take(_head(cursor).name_size)).partition("\0")
+    if not end:
+        raise CorruptGranuleError(f"the name of attribute {name!r} has no end: damaged")
+    return name, body
 
 
 def _value(file: File, name: str, cursor: Cursor) -> Walk[Any]:

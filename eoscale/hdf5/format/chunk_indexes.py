@@ -152,7 +152,7 @@ def _listed(file: File, chunking: Chunking) -> Walk[_Chunks]:
     elements = yield from _numbered(file, chunking, numbers.reshape(-1), most)
     found = elements.addresses != file.undefined
     cells = np.argwhere(found.reshape(numbers.shape))
-    return _Chunks(cells, Elements(*(None if part is None else part[found] for part in elements)))  # type: ignore[arg-type]
+    return _Chunks(cells, elements.only(found))
 
 
 def _numbers(chunking: Chunking) -> tuple[Numbers, int]:

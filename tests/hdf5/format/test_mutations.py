@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import pytest
 
-from eoscale.errors import CorruptGranuleError
+from eoscale.errors import CorruptGranuleError, GranuleError
 from eoscale.hdf5.format import datasets
 from eoscale.hdf5.format.driver import over
 from tests.hdf5.format.mutated import FILES, MEMORY, SECONDS, TABLE, Base, Slice
@@ -317,6 +317,15 @@ def test_a_number_that_does_not_agree_with_what_is_there_is_corrupt(
         damaged = resealed(content, sound.content, sound.body)
         with pytest.raises(CorruptGranuleError):
             over(damaged, datasets(len(damaged), sound.paths))
+
+
+@pytest.mark.parametrize("seed", [12766, 14615, 15722, 18574, 19339, 34052, 35066, 43643])
+def test_files_that_were_once_misread_are_refused(bases: list[Base], seed: int) -> None:
+    sound = bases[seed % len(bases)]
+    damaged = mutate(sound.content, sound.body, seed)
+    assert damaged != sound.content
+    with pytest.raises(GranuleError):
+        over(damaged, datasets(len(damaged), sound.paths))
 
 
 @pytest.mark.parametrize("number", range(SLICES))
