@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -39,13 +40,17 @@ class Trace:
 def tracing() -> Iterator[Trace]:
     """Record every range that this process asks for; they are read as ever."""
     trace = Trace()
-    read = ranges.read
+    deliver = ranges.deliver
 
     def traced(
-        url: str, etag: str, offsets: NDArray[np.int64], sizes: NDArray[np.int64]
-    ) -> tuple[list[memoryview], Cost]:
+        url: str,
+        etag: str,
+        offsets: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+        take: Callable[[int, memoryview], None],
+    ) -> Coroutine[Any, Any, Cost]:
         trace.asked.update(zip([url] * len(offsets), offsets.tolist(), sizes.tolist(), strict=True))
-        return read(url, etag, offsets, sizes)
+        return deliver(url, etag, offsets, sizes, take)
 
-    with patch.object(ranges, "read", traced):
+    with patch.object(ranges, "deliver", traced):
         yield trace

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -45,7 +46,7 @@ def check(url: str) -> None:
         port = parts.port
     except ValueError as error:
         raise ForbiddenError(f"a URL is refused: {error}") from None
-    if parts.netloc and parts.netloc in os.environ.get(ALLOW_HOSTS, "").split(","):
+    if _allowed(parts.netloc):
         return
     fault = (
         "it is not https"
@@ -60,6 +61,33 @@ def check(url: str) -> None:
     )
     if fault:
         raise ForbiddenError(f"{scrub(url)} is refused: {fault}; list the host in {ALLOW_HOSTS} to allow it")
+
+
+def check_address(host: str, address: str) -> None:
+    """Refuse a host, given with its port, whose name leads to an address that is not public.
+
+    Raises
+    ------
+    ForbiddenError
+        If it is this machine's, its network's or a reserved one; unless ``EOSCALE_ALLOW_HOSTS`` lists the
+        host.
+
+    Examples
+    --------
+    >>> check_address("innocent.example.org:443", "127.0.0.1")
+    Traceback (most recent call last):
+    eoscale.errors.ForbiddenError: innocent.example.org is refused: its address 127.0.0.1 is not public; ...
+    """
+    name = host.removesuffix(":443")
+    if ip_address(address.partition("%")[0]).is_global or _allowed(name):
+        return
+    raise ForbiddenError(
+        f"{name} is refused: its address {address} is not public; list the host in {ALLOW_HOSTS} to allow it"
+    )
+
+
+def _allowed(host: str) -> bool:
+    return bool(host) and host in os.environ.get(ALLOW_HOSTS, "").split(",")
 
 
 def index_store() -> str:

@@ -10,7 +10,7 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -22,6 +22,7 @@ at once aborts some processes: the test of fifty shows it."""
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
 _thread: threading.Thread | None = None
+_closing: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
 
 def run(coroutine: Coroutine[Any, Any, T], *, timeout: float | None = None) -> T:
@@ -68,11 +69,18 @@ def _running() -> asyncio.AbstractEventLoop:
         return _loop
 
 
+def at_stop(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Have a coroutine run on the I/O thread before it ends."""
+    _closing.append(close)
+
+
 async def _drain() -> None:
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.gather(*(close() for close in _closing), return_exceptions=True)
+    _closing.clear()
     await asyncio.sleep(_SETTLE_SECONDS)
 
 
@@ -93,6 +101,7 @@ def _forget() -> None:
     """Drop a loop whose thread stayed in the parent process."""
     global _loop, _thread, _lock
     _loop, _thread, _lock = None, None, threading.Lock()
+    _closing.clear()
 
 
 atexit.register(_stop)

@@ -1,25 +1,32 @@
-"""Ranges: which bytes to ask for together (pure), and asking for them."""
+"""Ranges: which bytes to ask for together (pure), and asking for them.
+
+The functions that ask run on the I/O thread. They keep to the budgets of the process, ask again what may
+pass, ask twice what is late, and cancel the rest when one request has failed for good.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
-from weakref import WeakKeyDictionary
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eoscale.access import loop, transports
-from eoscale.access.transports import Head
+from eoscale.access import budgets, transports
+from eoscale.access.attempts import Patience, Transient, hedged, insist
+from eoscale.access.head import Head
+from eoscale.errors import AccessError, scrub
 
-CONNECTIONS = 64
-"""Requests in flight per process."""
+T = TypeVar("T")
+
 GAP = 16 * 2**10
 """Bytes. Two ranges nearer than this are asked for together: 16 KiB cost less than a request."""
 LIMIT = 8 * 2**20
 """Bytes of the longest request that joins ranges."""
+PATIENCE = Patience()
 _PIECES = 4
 """Of a whole object that are copied at once."""
 
@@ -83,52 +90,7 @@ def coalesce(
     return tuple(spans)
 
 
-_connections: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
-
-
-async def fetch(url: str, etag: str, spans: Sequence[Span]) -> list[memoryview]:
-    """Return the bytes of each span, asked for at once within the process's budget of connections.
-
-    Raises
-    ------
-    AccessError
-        As :func:`transports.get`; the other requests are cancelled then.
-    """
-    budget = _connections.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(CONNECTIONS))
-
-    async def one(span: Span) -> memoryview:
-        async with budget:
-            return await transports.get(url, span.start, span.stop, etag)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(span)) for span in spans]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
-
-
-def read(
-    url: str, etag: str, offsets: NDArray[np.int64], sizes: NDArray[np.int64]
-) -> tuple[list[memoryview], Cost]:
-    """Return the bytes of each range in the order given, and what it cost.
-
-    Raises
-    ------
-    AccessError
-        If one of them cannot be read exactly.
-    """
-    spans = coalesce(offsets, sizes)
-    bodies = loop.run(fetch(url, etag, spans))
-    pieces = [memoryview(b"")] * len(offsets)
-    for span, body in zip(spans, bodies, strict=True):
-        for member in span.members:
-            begin = int(offsets[member]) - span.start
-            pieces[member] = body[begin : begin + int(sizes[member])]
-    return pieces, Cost(len(spans), sum(span.stop - span.start for span in spans))
-
-
-def head(url: str) -> Head:
+async def head(url: str) -> Head:
     """Return size and version of an object.
 
     Raises
@@ -136,7 +98,74 @@ def head(url: str) -> Head:
     AccessError
         If it cannot be reached.
     """
-    return loop.run(transports.head(url))
+    return await _asked(url, 0, partial(transports.head, url))
+
+
+async def fetch(url: str, etag: str, spans: Sequence[Span]) -> list[memoryview]:
+    """Return the bytes of each span, all asked for at once.
+
+    Parameters
+    ----------
+    url : str
+    etag : str
+        The version that :func:`head` gave.
+    spans : sequence of Span
+
+    Raises
+    ------
+    AccessError
+        If one of them cannot be read exactly.
+    """
+    bodies = [memoryview(b"")] * len(spans)
+
+    async def one(number: int, span: Span) -> None:
+        nbytes = span.stop - span.start
+        async with budgets.here().in_flight.of(nbytes):
+            bodies[number] = await _got(url, etag, span)
+
+    await _together(one(number, span) for number, span in enumerate(spans))
+    return bodies
+
+
+async def deliver(
+    url: str,
+    etag: str,
+    offsets: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    take: Callable[[int, memoryview], None],
+) -> Cost:
+    """Hand over the bytes of each range as they come, and return what they cost.
+
+    No more is asked for than what has been taken leaves room for, so memory is bounded whatever is read.
+
+    Parameters
+    ----------
+    url, etag : str
+        As of :func:`fetch`.
+    offsets, sizes : (n,) int64
+        As of :func:`coalesce`.
+    take : callable
+        Called in other threads, some at once, with the number of a range and its bytes.
+
+    Raises
+    ------
+    AccessError
+        If one of them cannot be read exactly; and what ``take`` raises.
+    """
+    spans = coalesce(offsets, sizes)
+
+    def cut(span: Span, body: memoryview) -> None:
+        for member in span.members:
+            begin = int(offsets[member]) - span.start
+            take(member, body[begin : begin + int(sizes[member])])
+
+    async def one(span: Span) -> None:
+        here = budgets.here()
+        async with here.in_flight.of(span.stop - span.start):
+            await here.crew.do(partial(cut, span, await _got(url, etag, span)))
+
+    await _together(map(one, spans))
+    return Cost(len(spans), sum(span.stop - span.start for span in spans))
 
 
 async def copied(url: str, head: Head, path: Path) -> Cost:
@@ -154,3 +183,45 @@ async def copied(url: str, head: Head, path: Path) -> Cost:
             spans = [Span(start, min(head.size, start + LIMIT), ()) for start in some]
             file.writelines(await fetch(url, head.etag, spans))
     return Cost(len(starts), head.size)
+
+
+async def _together(asked: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Wait for all; the first that fails cancels the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for each in asked:
+                group.create_task(each)
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+
+
+async def _got(url: str, etag: str, span: Span) -> memoryview:
+    get = partial(transports.get, url, span.start, span.stop, etag)
+    return await _asked(url, span.stop - span.start, get)
+
+
+async def _asked(url: str, nbytes: int, ask: Callable[[], Awaitable[T]]) -> T:
+    """Return what a request gives, within the budgets of the process."""
+    here = budgets.here()
+    host = transports.host(url)
+    pace = here.paces[host]
+
+    async def timed() -> T:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        answer = await ask()
+        pace.record(clock() - began)
+        return answer
+
+    async def attempt() -> T:
+        async with here.connections:
+            if not host:
+                return await ask()  # a disk is neither late nor busy
+            limit = PATIENCE.limit(nbytes)
+            try:
+                return await hedged(timed, pace.late, limit, here.hedges)
+            except TimeoutError:
+                late = AccessError(f"{scrub(url)} gave no answer within {limit:.0f} s")
+                raise Transient(late) from None
+
+    return await insist(attempt, PATIENCE, scrub(url))

@@ -8,39 +8,28 @@ under a name of its own beside the target, and renames it.
 
 from __future__ import annotations
 
-import asyncio
-import re
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import timedelta
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
-from weakref import WeakKeyDictionary
 
 import obstore
-from obstore.exceptions import (
-    AlreadyExistsError,
-    BaseError,
-    PermissionDeniedError,
-    PreconditionError,
-    UnauthenticatedError,
-)
-from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store, from_url
+from obstore.exceptions import AlreadyExistsError, PreconditionError
+from obstore.store import LocalStore, ObjectStore
 
-from eoscale.access import endpoints
-from eoscale.access.ranges import CONNECTIONS
-from eoscale.errors import AccessError, CredentialsError, ForbiddenError, scrub
+from eoscale.access import budgets, objects
+from eoscale.access.attempts import Patience, insist
+from eoscale.errors import scrub
 
 if TYPE_CHECKING:
     # types only: obstore has no such names at run time
     from obstore import PutMode, UpdateVersion
-    from obstore.store import ClientConfig, RetryConfig
+
+T = TypeVar("T")
 
 LARGEST = 64 * 2**20
 """Bytes. A longer object is read as if it were empty: nothing that eoscale keeps is so long."""
-_FAULTS = (BaseError, OSError, ValueError, NotImplementedError)
-"""What obstore raises."""
 
 
 class Kept(NamedTuple):
@@ -69,6 +58,7 @@ async def read(root: str, key: str) -> Kept | None:
 
     Examples
     --------
+    >>> import asyncio
     >>> async def example():
     ...     await write("memory://", "a/b", b"first")
     ...     kept = await read("memory://", "a/b")
@@ -77,19 +67,20 @@ async def read(root: str, key: str) -> Kept | None:
     >>> asyncio.run(example())
     (b'first', True, False)
     """
-    try:
+
+    async def ask() -> Kept | None:
         store, path = _locate(root, key)
-        async with _budget():
+        try:
             answer = await obstore.get_async(store, path)
-            small = answer.meta["size"] <= LARGEST
-            content = bytes(await answer.bytes_async()) if small else b""
-    except FileNotFoundError as error:
-        if "NoSuchBucket" in str(error):
-            raise AccessError(f"{_name(root)} cannot be read: there is no such bucket") from None
-        return None
-    except _FAULTS as error:
-        raise _translated(error, f"{_name(root)} cannot be read") from None
-    return Kept(content, _version(answer.meta["e_tag"], answer.meta["version"]))
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error):
+                raise
+            return None
+        small = answer.meta["size"] <= LARGEST
+        content = bytes(await answer.bytes_async()) if small else b""
+        return Kept(content, _version(answer.meta["e_tag"], answer.meta["version"]))
+
+    return await _asked(root, "read", ask)
 
 
 async def write(root: str, key: str, content: bytes, version: UpdateVersion | None = None) -> bool:
@@ -113,15 +104,16 @@ async def write(root: str, key: str, content: bytes, version: UpdateVersion | No
     AccessError
         If the store cannot be reached or refuses to be written.
     """
-    try:
+
+    async def ask() -> bool:
         store, path = _locate(root, key)
-        async with _budget():
+        try:
             await _put(store, path, content, version)
-    except (AlreadyExistsError, PreconditionError):
-        return False
-    except _FAULTS as error:
-        raise _translated(error, f"{_name(root)} cannot be written") from None
-    return True
+        except (AlreadyExistsError, PreconditionError):
+            return False
+        return True
+
+    return await _asked(root, "written", ask)
 
 
 async def delete(root: str, key: str) -> None:
@@ -132,14 +124,26 @@ async def delete(root: str, key: str) -> None:
     AccessError
         If the store cannot be reached or refuses to delete.
     """
-    try:
+
+    async def ask() -> None:
         store, path = _locate(root, key)
-        async with _budget():
+        with suppress(FileNotFoundError):
             await obstore.delete_async(store, path)
-    except FileNotFoundError:
-        return
-    except _FAULTS as error:
-        raise _translated(error, f"{_name(root)} cannot be written") from None
+
+    await _asked(root, "written", ask)
+
+
+async def _asked(root: str, deed: str, ask: Callable[[], Awaitable[T]]) -> T:
+    """Return what a store answers, within the budget of connections, asked again while that may help."""
+
+    async def attempt() -> T:
+        try:
+            async with budgets.here().connections:
+                return await ask()
+        except objects.FAULTS as error:
+            raise objects.translated(error, f"{_name(root)} cannot be {deed}") from None
+
+    return await insist(attempt, Patience(), _name(root))
 
 
 async def _put(store: ObjectStore, path: str, content: bytes, version: UpdateVersion | None) -> None:
@@ -166,30 +170,8 @@ def _locate(root: str, key: str) -> tuple[ObjectStore, str]:
     if parts.scheme in ("", "file"):
         # the folder need not exist, which obstore asks of a store with a prefix
         folder = Path(unquote(parts.path) if parts.scheme else root).resolve()
-        return _store("file", ""), (folder / key).as_posix().lstrip("/")
-    return _store(root, endpoints.s3_endpoint() if parts.scheme in ("s3", "s3a") else ""), key
-
-
-@lru_cache(maxsize=16)
-def _store(root: str, endpoint: str) -> ObjectStore:
-    if root == "file":
-        return LocalStore()
-    if root.startswith("memory:"):
-        return MemoryStore()
-    retries: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
-    plain = (endpoint or root).startswith("http:")
-    client: ClientConfig = {"allow_http": plain, "timeout": timedelta(seconds=60)}
-    if endpoint:
-        return S3Store.from_url(root, endpoint=endpoint, client_options=client, retry_config=retries)
-    return from_url(root, client_options=client, retry_config=retries)
-
-
-_connections: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
-
-
-def _budget() -> asyncio.Semaphore:
-    """Return what bounds the requests in flight: a thousand open files are more than many systems allow."""
-    return _connections.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(CONNECTIONS))
+        return objects.disk(), (folder / key).as_posix().lstrip("/")
+    return objects.opened(root), key
 
 
 def _name(root: str) -> str:
@@ -197,14 +179,3 @@ def _name(root: str) -> str:
         return scrub(root)
     except ValueError:  # no URL, so nobody can say which of its parts are secret
         return "a store"
-
-
-def _translated(error: Exception, message: str) -> AccessError:
-    # obstore names the URL that it asked for; services answer with a page of XML that may name the key used
-    told = re.split(r"[\n<]", str(error))[0].strip(" :")
-    reason = re.sub(r"\w+://[^\s\"]+", lambda found: scrub(found[0]), told)
-    if isinstance(error, UnauthenticatedError):
-        return CredentialsError(f"{message}: {reason}; log in")
-    if isinstance(error, PermissionDeniedError | PermissionError):
-        return ForbiddenError(f"{message}: {reason}; ask for the right to list, read and write there")
-    return AccessError(f"{message}: {reason}")

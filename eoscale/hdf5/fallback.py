@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from eoscale.access import ranges, transports
+from eoscale.access import objects, ranges
+from eoscale.access.head import Head
 from eoscale.access.ranges import Cost
-from eoscale.access.transports import Head
 from eoscale.errors import CorruptGranuleError, UnsafeGranuleError, UnsupportedFilterError
 from eoscale.hdf5 import library, safety
 from eoscale.hdf5.format import Contents
@@ -59,7 +59,7 @@ async def datasets(url: str, head: Head, paths: Iterable[str]) -> tuple[Contents
     GranuleError
         If libhdf5 cannot read it or dies of it, or a path leads out of it.
     """
-    local = transports.local(url)
+    local = objects.local(url)
     if local is not None:
         return await asyncio.to_thread(_asked, local, head.size, list(paths)), Cost(0, 0)
     with TemporaryDirectory(prefix="eoscale-") as folder:

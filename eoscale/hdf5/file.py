@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from eoscale.access import ranges
+from eoscale.access.head import Head
 from eoscale.access.ranges import Cost, Span
-from eoscale.access.transports import Head
 from eoscale.hdf5.format import Range, Walk, driver
 
 T = TypeVar("T")

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from eoscale.access import loop, transports
-from eoscale.access.transports import Head
+from eoscale.access import loop, objects, ranges
+from eoscale.access.head import Head
 from eoscale.errors import AccessError, ChangedError, GranuleError
 from eoscale.hdf5 import fallback, store
 from eoscale.hdf5.file import File
@@ -82,7 +82,7 @@ def siblings(granule: Granule, path: str) -> tuple[str, ...]:
     """Return the names that lie beside a path in a granule; none if none do or it cannot be read."""
 
     async def read() -> tuple[str, ...]:
-        file = File(granule.url, await transports.head(granule.url))
+        file = File(granule.url, await ranges.head(granule.url))
         return await file.walk(names(file.head.size, path.rpartition("/")[0]))
 
     try:
@@ -93,9 +93,9 @@ def siblings(granule: Granule, path: str) -> tuple[str, ...]:
 
 async def _index(granule: Granule, paths: Sequence[str]) -> ChunkIndex:
     kept = await store.loaded(granule)
-    if kept and transports.local(granule.url):
+    if kept and objects.local(granule.url):
         # asking a disk costs nothing; elsewhere the first read tells
-        kept = kept if await transports.head(granule.url) == (kept.size, kept.etag) else None
+        kept = kept if await ranges.head(granule.url) == (kept.size, kept.etag) else None
     known = kept.datasets.keys() | kept.absent if kept else frozenset[str]()
     lacking = [path for path in paths if path not in known]
     if kept and not lacking:
@@ -106,7 +106,7 @@ async def _index(granule: Granule, paths: Sequence[str]) -> ChunkIndex:
         except ChangedError:
             kept = None
     if not kept:
-        fresh = await _read(granule, await transports.head(granule.url), paths)
+        fresh = await _read(granule, await ranges.head(granule.url), paths)
     await store.saved(fresh)
     if not kept:
         return fresh

@@ -1,21 +1,40 @@
-"""Reading: rows of variables, by the chunks that hold them."""
+"""Reading: rows of variables, by the chunks that hold them.
+
+What to read is planned in the caller's thread, the bytes come by the I/O thread, and each chunk is decoded as
+it lands, by the crew of the process, right to its place in the result. So memory holds the result, and of the
+file no more than what is in flight.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import asyncio
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eoscale.access import loop, ranges
+from eoscale.access.head import Head
 from eoscale.access.ranges import Cost
-from eoscale.access.transports import Head
-from eoscale.errors import GranuleError, MissingVariableError, UnsupportedFilterError
+from eoscale.errors import (
+    AccessError,
+    GranuleError,
+    MissingVariableError,
+    RecipeError,
+    UnsafeGranuleError,
+    UnsupportedFilterError,
+)
 from eoscale.hdf5.file import File
 from eoscale.hdf5.filters import DECODED, decode
 from eoscale.hdf5.format import texts
 from eoscale.model.chunk_index import UNALLOCATED, ChunkIndex, DatasetIndex
 from eoscale.model.columns import Array, Rows
+
+MOST_BYTES = 2**34
+"""Of the values of one granule that are read together. A file can state far more than it stores: chunks that
+were never written take no room in it."""
 
 
 class Reading(NamedTuple):
@@ -26,21 +45,20 @@ class Reading(NamedTuple):
     cost: Cost
 
 
-class _Piece(NamedTuple):
-    """One chunk of one variable that holds wanted rows."""
+Read: TypeAlias = Reading | AccessError | GranuleError
+"""Values, or why there are none."""
+Wanted: TypeAlias = Mapping[str, Rows | None]
+"""Full path to row numbers, (n,) int64, ascending, each once; None for all rows."""
 
-    path: str
-    number: int
 
-
-def read(index: ChunkIndex, wanted: Mapping[str, Rows | None]) -> Reading:
+def read(index: ChunkIndex, wanted: Wanted) -> Reading:
     """Return rows of some variables, asked for together and only by the chunks that hold them.
 
     Parameters
     ----------
     index : ChunkIndex
     wanted : mapping of str to (n,) int64 or None
-        Full path to row numbers, ascending; None for all rows.
+        Full path to row numbers, ascending, each once; None for all rows.
 
     Returns
     -------
@@ -53,55 +71,155 @@ def read(index: ChunkIndex, wanted: Mapping[str, Rows | None]) -> Reading:
         If a range cannot be read exactly, or the file changed since it was indexed.
     GranuleError
         If a variable is not in the index, of a type or packed in a way that is not read
-        (:class:`UnsupportedFilterError`, before anything is fetched), or a chunk is corrupt.
+        (:class:`UnsupportedFilterError`, before anything is fetched), is too large to be read at once, or a
+        chunk is corrupt.
+    RecipeError
+        If rows are not in order, or not in the variable.
     """
-    selected = {path: _rows(index, path, rows) for path, rows in wanted.items()}
-    pieces = [
-        _Piece(path, number)
-        for path, rows in selected.items()
-        for number in index.datasets[path].chunks(rows).tolist()
-        if index.datasets[path].offsets.flat[number] != UNALLOCATED
-    ]
-    offsets = np.array([index.datasets[p.path].offsets.flat[p.number] for p in pieces], np.int64)
-    sizes = np.array([index.datasets[p.path].sizes.flat[p.number] for p in pieces], np.int64)
-    bodies, cost = ranges.read(index.url, index.etag, offsets, sizes)
-    stored = dict(zip(pieces, bodies, strict=True))
+    (found,) = readings([(index, wanted)])
+    if not isinstance(found, Reading):
+        raise found
+    return found
+
+
+def readings(
+    wanted: Sequence[tuple[ChunkIndex, Wanted]],
+) -> list[Reading | AccessError | GranuleError]:
+    """Return rows of variables of some granules, all asked for at once; an error in place of one that failed.
+
+    Parameters
+    ----------
+    wanted : sequence of (ChunkIndex, mapping)
+        As of :func:`read`.
+
+    Raises
+    ------
+    RecipeError
+        As :func:`read`.
+    """
+    planned = [_planned(*each) for each in wanted]
+
+    async def attempt(
+        index: ChunkIndex, columns: _Columns | GranuleError
+    ) -> Reading | AccessError | GranuleError:
+        try:
+            return columns if isinstance(columns, GranuleError) else await _read(index, columns)
+        except AccessError as error:
+            return error
+        except GranuleError as error:
+            return _of(index, error)
+
+    async def together() -> list[Read]:
+        indexes = (index for index, _ in wanted)
+        return await asyncio.gather(*map(attempt, indexes, planned))
+
+    return loop.run(together())
+
+
+class _Column(NamedTuple):
+    """Rows of one variable, and the chunks of it that hold them."""
+
+    dataset: DatasetIndex
+    rows: Rows
+    numbers: NDArray[np.int64]
+    """Of the chunks that are in the file."""
+    values: Array
+    """(n, ...), where each chunk is put as it lands; the fill value where there is none."""
+
+    def put(self, number: int, raw: memoryview) -> None:
+        """Decode a chunk, and put the rows of it that are wanted in their place."""
+        dataset = self.dataset
+        chunk = decode(raw, dataset, int(dataset.masks.flat[number]))
+        if not dataset.shape:
+            self.values[...] = chunk.reshape(())
+            return
+        first, *others = np.unravel_index(number, dataset.grid)
+        start = int(first) * dataset.chunk_shape[0]
+        low, high = np.searchsorted(self.rows, [start, start + dataset.chunk_shape[0]]).tolist()
+        target: list[slice] = [slice(low, high)]
+        source: list[slice] = []
+        for at, size, length in zip(others, dataset.chunk_shape[1:], dataset.shape[1:], strict=True):
+            begin = int(at) * size
+            target.append(slice(begin, min(begin + size, length)))
+            source.append(slice(0, min(size, length - begin)))
+        inside = self.rows[low:high] - start
+        whole = inside.size == inside[-1] - inside[0] + 1
+        picked = slice(int(inside[0]), int(inside[-1]) + 1) if whole else inside
+        self.values[tuple(target)] = chunk[(picked, *source)]
+
+
+_Columns: TypeAlias = dict[str, _Column]
+
+
+def _planned(index: ChunkIndex, wanted: Wanted) -> _Columns | GranuleError:
+    """Return what will be read of a granule, by path, or why it cannot be."""
     try:
-        columns = {path: _assemble(index.datasets[path], rows, stored) for path, rows in selected.items()}
-        for path in [path for path in columns if index.datasets[path].in_heap]:
-            columns[path], more = _texts(index, columns[path])
-            cost += more
+        selected = {path: (_dataset(index, path), rows) for path, rows in wanted.items()}
+        chosen = {path: (dataset, _rows(dataset, rows)) for path, (dataset, rows) in selected.items()}
+        nbytes = sum(rows.size * _row_nbytes(dataset) for dataset, rows in chosen.values())
+        if nbytes > MOST_BYTES:
+            raise UnsafeGranuleError(
+                f"what is wanted of it takes {nbytes / 1e9:.0f} GB of memory, expected at most "
+                f"{MOST_BYTES / 1e9:.0f}: read it in blocks of rows"
+            )
     except GranuleError as error:
-        raise type(error)(error.message, granule=index.granule, url=index.url) from error
-    return Reading(columns, cost)
+        return _of(index, error)
+    return {path: _column(dataset, rows) for path, (dataset, rows) in chosen.items()}
 
 
-def _texts(index: ChunkIndex, elements: Array) -> tuple[Array, Cost]:
-    """Return the texts that elements refer to, and what reading them took."""
-    file = File(index.url, Head(index.size, index.etag))
-    found = loop.run(file.walk(texts(index.size, elements.tobytes())))
-    return np.array(found, np.dtypes.StringDType()).reshape(elements.shape), file.cost
+def _of(index: ChunkIndex, error: GranuleError) -> GranuleError:
+    return type(error)(error.message, granule=index.granule, url=index.url)
 
 
-def _rows(index: ChunkIndex, path: str, rows: Rows | None) -> Rows:
+def _column(dataset: DatasetIndex, rows: Rows) -> _Column:
+    if dataset.inline is not None:
+        values = np.frombuffer(dataset.inline, dataset.dtype).reshape(dataset.shape)
+        return _Column(dataset, rows, np.empty(0, np.int64), values[rows] if dataset.shape else values)
+    numbers = dataset.chunks(rows)
+    allocated = dataset.offsets.reshape(-1)[numbers] != UNALLOCATED
+    values = np.empty((rows.size, *dataset.shape[1:]) if dataset.shape else (), dataset.dtype)
+    if not allocated.all():
+        values[...] = np.frombuffer(dataset.fill or bytes(dataset.dtype.itemsize), dataset.dtype)[0]
+    return _Column(dataset, rows, numbers[allocated], values)
+
+
+async def _read(index: ChunkIndex, columns: _Columns) -> Reading:
+    pieces = [(column, number) for column in columns.values() for number in column.numbers.tolist()]
+    tables = [
+        (column.dataset.offsets.reshape(-1)[column.numbers], column.dataset.sizes.reshape(-1)[column.numbers])
+        for column in columns.values()
+    ]
+    offsets, sizes = np.concatenate(tables, axis=1) if tables else np.empty((2, 0), np.int64)
+
+    def take(member: int, raw: memoryview) -> None:
+        column, number = pieces[member]
+        column.put(number, raw)
+
+    cost = await ranges.deliver(index.url, index.etag, offsets, sizes, take)
+    values = {path: column.values for path, column in columns.items()}
+    for path in [path for path, column in columns.items() if column.dataset.in_heap]:
+        file = File(index.url, Head(index.size, index.etag))
+        found = await file.walk(texts(index.size, values[path].tobytes()))
+        values[path] = np.array(found, np.dtypes.StringDType()).reshape(values[path].shape)
+        cost += file.cost
+    return Reading(values, cost)
+
+
+def _dataset(index: ChunkIndex, path: str) -> DatasetIndex:
+    """Return where a variable lies; refuse one that is not there or whose values cannot be decoded."""
     if path not in index.datasets:
-        raise MissingVariableError(f"has no {path}", granule=index.granule, url=index.url)
+        raise MissingVariableError(f"has no {path}")
     dataset = index.datasets[path]
-    fault = _fault(dataset)
-    if fault:
-        raise UnsupportedFilterError(f"{path} {fault}", granule=index.granule, url=index.url)
-    shape = dataset.shape
-    return np.arange(shape[0] if shape else 1) if rows is None else rows
-
-
-def _fault(dataset: DatasetIndex) -> str:
-    """Return why the values of a variable cannot be decoded; nothing where they can."""
     for step in dataset.filters:
         if step.id not in DECODED:
-            return f"is packed by filter {step.id} ({step.name}), which is not read"
+            raise UnsupportedFilterError(
+                f"{path} is packed by filter {step.id} ({step.name}), which is not read"
+            )
     if not dataset.in_heap and not _plain(dataset.dtype):
-        return f"is of type {dataset.dtype}: expected numbers, text or structures of them"
-    return ""
+        raise UnsupportedFilterError(
+            f"{path} is of type {dataset.dtype}: expected numbers, text or structures of them"
+        )
+    return dataset
 
 
 def _plain(dtype: np.dtype[Any]) -> bool:
@@ -111,33 +229,14 @@ def _plain(dtype: np.dtype[Any]) -> bool:
     return dtype.base.kind in "iufcSb"
 
 
-def _assemble(dataset: DatasetIndex, rows: Rows, stored: dict[_Piece, memoryview]) -> Array:
-    """Return the rows of one variable from its stored chunks."""
-    if dataset.inline is not None:
-        values = np.frombuffer(dataset.inline, dataset.dtype).reshape(dataset.shape)
-        return values[rows] if dataset.shape else values
-    if not dataset.shape:
-        return _chunk(dataset, 0, stored).reshape(())
-    result = np.empty((rows.size, *dataset.shape[1:]), dataset.dtype)
-    for number in dataset.chunks(rows).tolist():
-        first, *others = np.unravel_index(number, dataset.grid)
-        start = int(first) * dataset.chunk_shape[0]
-        low, high = np.searchsorted(rows, [start, start + dataset.chunk_shape[0]])
-        target: list[slice] = [slice(low, high)]
-        source: list[slice] = []
-        for at, size, length in zip(others, dataset.chunk_shape[1:], dataset.shape[1:], strict=True):
-            begin = int(at) * size
-            target.append(slice(begin, min(begin + size, length)))
-            source.append(slice(0, min(size, length - begin)))
-        chunk = _chunk(dataset, number, stored)
-        inside: tuple[Any, ...] = (rows[low:high] - start, *source)
-        result[tuple(target)] = chunk[inside]
-    return result
+def _rows(dataset: DatasetIndex, rows: Rows | None) -> Rows:
+    length = dataset.shape[0] if dataset.shape else 1
+    if rows is None:
+        return np.arange(length)
+    if rows.size and (rows[0] < 0 or rows[-1] >= length or (np.diff(rows) <= 0).any()):
+        raise RecipeError(f"{dataset.path} has {length} rows: expected numbers of them, ascending, each once")
+    return rows
 
 
-def _chunk(dataset: DatasetIndex, number: int, stored: dict[_Piece, memoryview]) -> Array:
-    raw = stored.get(_Piece(dataset.path, number))
-    if raw is not None:
-        return decode(raw, dataset, int(dataset.masks.flat[number]))
-    fill = np.frombuffer(dataset.fill or bytes(dataset.dtype.itemsize), dataset.dtype)
-    return np.broadcast_to(fill[0], dataset.chunk_shape or (1,))
+def _row_nbytes(dataset: DatasetIndex) -> int:
+    return prod(dataset.shape[1:]) * dataset.dtype.itemsize

@@ -133,12 +133,15 @@ def test_processes_that_read_and_close_nothing_all_exit_cleanly(tmp_path: Path) 
     file.write_bytes(bytes(range(256)) * 4096)
     text = """
         import numpy as np
-        from eoscale.access import ranges
+        from eoscale.access import loop, ranges
         url = sys.argv[1]
-        head = ranges.head(url)
+        head = loop.run(ranges.head(url))
         offsets = np.arange(0, head.size, 65536)
-        pieces, cost = ranges.read(url, head.etag, offsets, np.full(offsets.size, 512))
-        assert cost.requests == offsets.size == 16 and all(len(piece) == 512 for piece in pieces)
+        pieces = {}
+        sizes = np.full(offsets.size, 512)
+        cost = loop.run(ranges.deliver(url, head.etag, offsets, sizes, pieces.__setitem__))
+        assert cost.requests == offsets.size == 16 == len(pieces)
+        assert all(len(piece) == 512 for piece in pieces.values())
         """
     with ThreadPoolExecutor(AT_ONCE) as pool:
         ended = list(pool.map(lambda _: script(text, str(file), compiled=tmp_path), range(PROCESSES)))

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from eoscale.access import loop, ranges, transports
+from eoscale.access import budgets, loop, ranges, transports
 from eoscale.access.ranges import Cost, Span, coalesce
+from tests.access import pieces
 from tests.servers.ranges import RangeServer
 
 Ints: TypeAlias = NDArray[np.int64]
@@ -120,9 +121,9 @@ def test_nothing_is_asked_for_where_nothing_is_wanted() -> None:
 
 @given(RANGES)
 def test_a_local_file_gives_exactly_its_bytes(places: Places, pairs: list[tuple[int, int]]) -> None:
-    head = ranges.head(places.local)
-    pieces, cost = ranges.read(places.local, head.etag, *columns(pairs))
-    assert [bytes(piece) for piece in pieces] == [CONTENT[start : start + size] for start, size in pairs]
+    head = pieces.head(places.local)
+    found, cost = pieces.read(places.local, head.etag, *columns(pairs))
+    assert [bytes(piece) for piece in found] == [CONTENT[start : start + size] for start, size in pairs]
     spans = coalesce(*columns(pairs))
     assert cost == Cost(len(spans), sum(span.stop - span.start for span in spans))
 
@@ -131,11 +132,11 @@ def test_a_local_file_gives_exactly_its_bytes(places: Places, pairs: list[tuple[
 def test_a_server_gives_exactly_the_bytes_and_counts_what_we_count(
     places: Places, pairs: list[tuple[int, int]]
 ) -> None:
-    head = ranges.head(places.remote)
+    head = pieces.head(places.remote)
     server = places.server
     asked, sent = len(server.asked), server.bytes
-    pieces, cost = ranges.read(places.remote, head.etag, *columns(pairs))
-    assert [bytes(piece) for piece in pieces] == [CONTENT[start : start + size] for start, size in pairs]
+    found, cost = pieces.read(places.remote, head.etag, *columns(pairs))
+    assert [bytes(piece) for piece in found] == [CONTENT[start : start + size] for start, size in pairs]
     assert cost == Cost(len(server.asked) - asked, server.bytes - sent)
     assert sorted(server.asked[asked:]) == [
         ("/granule.bin", span.start, span.stop) for span in coalesce(*columns(pairs))
@@ -148,11 +149,11 @@ def test_a_whole_object_is_copied_in_pieces_of_the_limit(
     monkeypatch.setattr(ranges, "LIMIT", 100_000)
     for url in (places.local, places.remote):
         copy = Path(places.local).with_name("copy.bin")
-        assert loop.run(ranges.copied(url, ranges.head(url), copy)) == Cost(-(-SIZE // 100_000), SIZE)
+        assert loop.run(ranges.copied(url, pieces.head(url), copy)) == Cost(-(-SIZE // 100_000), SIZE)
         assert copy.read_bytes() == CONTENT
     empty = Path(places.local).with_name("empty.bin")
     empty.write_bytes(b"")
-    assert loop.run(ranges.copied(str(empty), ranges.head(str(empty)), copy)) == Cost(0, 0)
+    assert loop.run(ranges.copied(str(empty), pieces.head(str(empty)), copy)) == Cost(0, 0)
     assert copy.read_bytes() == b""
 
 
@@ -178,8 +179,8 @@ def test_requests_of_one_read_run_at_once_and_within_the_budget(
         offsets = np.arange(0, SIZE, 2000)
         spans = coalesce(offsets, np.full(offsets.size, 10), gap=0)
         assert len(spans) == 150
-        loop.run(ranges.fetch(url, ranges.head(url).etag, spans))
-    assert most == ranges.CONNECTIONS
+        loop.run(ranges.fetch(url, pieces.head(url).etag, spans))
+    assert most == budgets.CONNECTIONS
 
 
 @given(*[st.integers(0, 2**40)] * 4)

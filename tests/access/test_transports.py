@@ -10,8 +10,8 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from eoscale.access import ranges
 from eoscale.errors import AccessError, ChangedError, CredentialsError, ForbiddenError, RecipeError
+from tests.access import pieces
 from tests.servers.ranges import Fault, RangeServer, seeded
 
 CONTENT = bytes(range(256)) * 400
@@ -29,8 +29,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RangeSer
 
 
 def read(url: str, etag: str) -> list[bytes]:
-    pieces, _ = ranges.read(url, etag, OFFSETS, SIZES)
-    return [bytes(piece) for piece in pieces]
+    found, _ = pieces.read(url, etag, OFFSETS, SIZES)
+    return [bytes(piece) for piece in found]
 
 
 def test_a_local_path_may_go_up_and_through_links(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_local_path_may_go_up_and_through_links(tmp_path: Path) -> None:
     (tmp_path / "deep" / "a.h5").write_bytes(CONTENT)
     (tmp_path / "link").symlink_to(tmp_path / "deep" / "er")
     for url in (f"{tmp_path}/deep/er/../a.h5", f"{tmp_path}/link/../a.h5", f"file://{tmp_path}/link/../a.h5"):
-        assert read(url, ranges.head(url).etag) == EXPECTED
+        assert read(url, pieces.head(url).etag) == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_bad_answer_is_an_error_and_never_data(
     server: RangeServer, fault: Fault, error: type[AccessError], message: str
 ) -> None:
     url = server.url("a.h5")
-    head = ranges.head(url)
+    head = pieces.head(url)
     assert read(url, head.etag) == EXPECTED
     server.faults["/a.h5"] = fault
     with pytest.raises(error, match=message) as raised:
@@ -85,15 +85,15 @@ def test_a_flaky_server_gives_exact_bytes_or_an_error(
     with RangeServer(tmp_path, plan=seeded(5, 0.1, quick)) as server:
         monkeypatch.setenv("EOSCALE_ALLOW_HOSTS", server.host)
         url = server.url("a.h5")
-        etag = ranges.head(url).etag
+        etag = pieces.head(url).etag
         for _ in range(60):
             try:
-                pieces, _ = ranges.read(url, etag, np.arange(0, 100_000, 20_000), np.full(5, 300))
+                found, _ = pieces.read(url, etag, np.arange(0, 100_000, 20_000), np.full(5, 300))
             except AccessError:
                 given_up += 1
             else:
                 exact += 1
-                assert [bytes(p) for p in pieces] == [CONTENT[o : o + 300] for o in range(0, 100_000, 20_000)]
+                assert [bytes(p) for p in found] == [CONTENT[o : o + 300] for o in range(0, 100_000, 20_000)]
     assert given_up > 10
     assert exact > 10
     assert len(server.misbehaved) > 3
@@ -107,14 +107,14 @@ def test_what_passes_by_itself_is_tried_again(
     with RangeServer(tmp_path, plan=lambda _, number: fault if number == 0 else None) as server:
         monkeypatch.setenv("EOSCALE_ALLOW_HOSTS", server.host)
         url = server.url("a.h5")
-        assert read(url, ranges.head(url).etag) == EXPECTED
+        assert read(url, pieces.head(url).etag) == EXPECTED
         assert server.misbehaved == {fault: 1}
         assert len(server.asked) == 3
 
 
 def test_another_version_on_the_server_is_refused_by_the_server(server: RangeServer) -> None:
     url = server.url("a.h5")
-    head = ranges.head(url)
+    head = pieces.head(url)
     (server.folder / "a.h5").write_bytes(CONTENT[::-1])
     with pytest.raises(AccessError, match="changed since it was indexed"):
         read(url, head.etag)
@@ -127,7 +127,7 @@ def test_a_weak_tag_is_not_sent_and_still_compared(tmp_path: Path, monkeypatch: 
     with RangeServer(tmp_path, weak=True) as server:
         monkeypatch.setenv("EOSCALE_ALLOW_HOSTS", server.host)
         url = server.url("a.h5")
-        head = ranges.head(url)
+        head = pieces.head(url)
         assert head.etag.startswith("W/")
         assert read(url, head.etag) == EXPECTED
         (tmp_path / "a.h5").write_bytes(CONTENT[::-1])
@@ -138,18 +138,18 @@ def test_a_weak_tag_is_not_sent_and_still_compared(tmp_path: Path, monkeypatch: 
 
 def test_a_range_behind_the_end_is_an_error(server: RangeServer, tmp_path: Path) -> None:
     for url in (server.url("a.h5"), str(tmp_path / "a.h5")):
-        etag = ranges.head(url).etag
+        etag = pieces.head(url).etag
         for start, size in ((len(CONTENT) - 10, 20), (len(CONTENT), 5), (len(CONTENT) + 99, 5)):
             with pytest.raises(AccessError):
-                ranges.read(url, etag, np.array([start]), np.array([size]))
+                pieces.read(url, etag, np.array([start]), np.array([size]))
 
 
 def test_the_size_and_version_of_an_object_are_told(server: RangeServer, tmp_path: Path) -> None:
-    assert ranges.head(server.url("a.h5")).size == len(CONTENT)
-    local = ranges.head(str(tmp_path / "a.h5"))
+    assert pieces.head(server.url("a.h5")).size == len(CONTENT)
+    local = pieces.head(str(tmp_path / "a.h5"))
     assert local.size == len(CONTENT)
     assert local.etag
-    assert ranges.head((tmp_path / "a.h5").as_uri()) == local
+    assert pieces.head((tmp_path / "a.h5").as_uri()) == local
     assert server.asked == []
 
 
@@ -157,7 +157,7 @@ def test_the_size_and_version_of_an_object_are_told(server: RangeServer, tmp_pat
 def test_a_file_that_changed_since_it_was_looked_at_is_refused(tmp_path: Path, change: str) -> None:
     file = tmp_path / "a.h5"
     file.write_bytes(CONTENT)
-    head = ranges.head(str(file))
+    head = pieces.head(str(file))
     assert read(str(file), head.etag) == EXPECTED
     if change == "replaced":
         (tmp_path / "b.h5").write_bytes(CONTENT[::-1])
@@ -173,10 +173,10 @@ def test_a_file_that_changed_since_it_was_looked_at_is_refused(tmp_path: Path, c
 def test_a_missing_file_is_an_access_error(server: RangeServer, tmp_path: Path) -> None:
     for url in (str(tmp_path / "none.h5"), (tmp_path / "none.h5").as_uri(), server.url("none.h5")):
         with pytest.raises(AccessError, match=r"none\.h5 cannot be read"):
-            ranges.head(url)
+            pieces.head(url)
     for url in (str(tmp_path), "https://[::1/a.h5"):
         with pytest.raises(AccessError):
-            ranges.head(url)
+            pieces.head(url)
 
 
 def test_a_server_that_is_not_there_is_an_access_error(
@@ -186,23 +186,23 @@ def test_a_server_that_is_not_there_is_an_access_error(
         pass
     monkeypatch.setenv("EOSCALE_ALLOW_HOSTS", server.host)
     with pytest.raises(AccessError, match=server.host):
-        ranges.head(server.url("a.h5"))
+        pieces.head(server.url("a.h5"))
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs", "ftp"])
 def test_other_schemes_are_not_yet_supported(scheme: str) -> None:
     with pytest.raises(RecipeError, match=f"{scheme}:// is not yet supported"):
-        ranges.head(f"{scheme}://bucket/a.h5")
+        pieces.head(f"{scheme}://bucket/a.h5")
 
 
 def test_a_host_that_is_not_allowed_is_never_asked(
     server: RangeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = server.url("a.h5")
-    head = ranges.head(url)
+    head = pieces.head(url)
     monkeypatch.delenv("EOSCALE_ALLOW_HOSTS")
     with pytest.raises(ForbiddenError, match="is refused"):
-        ranges.head(url)
+        pieces.head(url)
     with pytest.raises(ForbiddenError, match="is refused"):
         read(url, head.etag)
     assert (server.heads, server.asked) == (1, [])
@@ -215,13 +215,13 @@ def test_odd_names_are_read_by_path_and_by_url(server: RangeServer, tmp_path: Pa
     content = random.Random(name).randbytes(1000)  # noqa: S311  no secret
     (tmp_path / name).write_bytes(content)
     for url in (str(tmp_path / name), (tmp_path / name).as_uri(), server.url(quote(name))):
-        pieces, _ = ranges.read(url, ranges.head(url).etag, np.array([3]), np.array([500]))
-        assert bytes(pieces[0]) == content[3:503]
+        found, _ = pieces.read(url, pieces.head(url).etag, np.array([3]), np.array([500]))
+        assert bytes(found[0]) == content[3:503]
 
 
 def test_the_query_of_a_signed_url_is_sent(server: RangeServer) -> None:
     url = server.url("a.h5?X-Signature=abc%2Bd&X-Expires=60")
-    assert read(url, ranges.head(url).etag) == EXPECTED
+    assert read(url, pieces.head(url).etag) == EXPECTED
     assert {path for path, _, _ in server.asked} == {"/a.h5?X-Signature=abc%2Bd&X-Expires=60"}
 
 
@@ -231,7 +231,7 @@ def test_errors_do_not_tell_passwords_and_signatures(
 ) -> None:
     monkeypatch.setenv("EOSCALE_ALLOW_HOSTS", f"me:hunter2@{server.host}")
     url = f"http://me:hunter2@{server.host}/a.h5?X-Signature=s3cr3t"
-    head = ranges.head(url)
+    head = pieces.head(url)
     server.faults["/a.h5"] = fault
     with pytest.raises(AccessError) as raised:
         read(url, head.etag)

@@ -27,7 +27,7 @@ def granule(place: Path | str) -> Granule:
 def oracle(path: Path, name: str) -> Array:
     """Return what h5py reads."""
     with h5py.File(path) as file:
-        return np.asarray(file[name][()])
+        return np.asarray(file[name][()], file[name].dtype)
 
 
 def same(left: Array, right: Array) -> bool:

@@ -305,16 +305,11 @@ def noise_of(kind: np.dtype[np.void]) -> Array:
     return np.frombuffer(np.random.default_rng(3).bytes(5 * kind.itemsize), kind)
 
 
-@pytest.mark.parametrize(
-    ("options", "name"), [({"scaleoffset": 2}, "scale-offset"), ({"compression": "lzf"}, "lzf")]
-)
-def test_filters_that_are_not_read_are_refused_by_name(
-    file: Path, options: dict[str, object], name: str
-) -> None:
+def test_filters_that_are_not_read_are_refused_by_name(file: Path) -> None:
     with h5py.File(file, "w") as opened:
-        opened.create_dataset("h", data=np.arange(9), chunks=(3,), **options)
+        opened.create_dataset("h", data=np.arange(9), chunks=(3,), compression="lzf")
     assert index(granule(file), ["h"]).datasets["h"].offsets.size == 3
-    with pytest.raises(UnsupportedFilterError, match=name):
+    with pytest.raises(UnsupportedFilterError, match=r"h is packed by filter 32000 \(lzf\)"):
         values(file, "h")
 
 

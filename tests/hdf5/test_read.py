@@ -116,7 +116,7 @@ def test_chunks_far_apart_cost_exactly_their_bytes_on_the_wire(
     with RangeServer(tmp_path) as server:
         monkeypatch.setenv("EOSCALE_ALLOW_HOSTS", server.host)
         found = index(granule(server.url("a.h5")), ["h"])
-        server.asked.clear()
+        server.gets.clear()
         before = server.bytes
         rows = np.array([1, 3999, 12_000, 39_999])
         reading = read(found, {"h": rows})

@@ -291,7 +291,7 @@ FAULTS = {
     "not found": (Fault.MISSING, "AccessError"),
     "forbidden": (Fault.FORBIDDEN, "ForbiddenError"),
     "no login": (Fault.UNAUTHORIZED, "CredentialsError"),
-    "busy": (Fault.BUSY, "AccessError"),
+    "busy": (Fault.BUSY, "ThrottledError"),
     "hangs up": (Fault.CUT, "AccessError"),
 }
 

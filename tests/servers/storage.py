@@ -37,6 +37,7 @@ class Counts:
 
     gets: int = 0
     heads: int = 0
+    """How often size and version were asked for, by HEAD or by one byte of any version: no GET here."""
     bytes: int = 0
     """Of the bodies of all answers to GET."""
     most_in_flight: int = 0
@@ -95,9 +96,9 @@ class _Service:
         head, body = self._file(path, request)
         self.in_flight.add(connection)
         self.counts.most_in_flight = max(self.counts.most_in_flight, len(self.in_flight))
-        if found[1] == b"HEAD":
+        if found[1] == b"HEAD" or len(body) == 1 and not _IF_MATCH.search(request):
             self.counts.heads += 1
-            return head, _NOTHING
+            return head, body if found[1] == b"GET" else _NOTHING
         self.counts.gets += 1
         self.counts.bytes += len(body)
         return head, body

@@ -1,0 +1,217 @@
+"""Objects: disks, buckets and plain https hosts, through obstore.
+
+obstore tries once here: what to ask again is decided in :mod:`~eoscale.access.attempts`. Stores are built
+from names in each process, and never travel.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import timedelta
+from functools import lru_cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import (
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+from obstore.store import HTTPStore, LocalStore, MemoryStore, ObjectStore, S3Store, from_url
+
+from eoscale.access import endpoints
+from eoscale.access.attempts import Transient, refusal
+from eoscale.access.head import Head
+from eoscale.errors import AccessError, ChangedError, CredentialsError, ForbiddenError, scrub
+
+if TYPE_CHECKING:
+    # types only: obstore has no such names at run time
+    from obstore.store import ClientConfig, RetryConfig
+
+FAULTS = (BaseError, OSError, ValueError, NotImplementedError)
+"""What obstore raises."""
+BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "azure", "adl", "abfs", "abfss")
+"""Schemes of object stores, with keys from where their own tools look for them."""
+_STATUSES = {
+    (UnauthenticatedError,): 401,
+    (PermissionDeniedError, PermissionError): 403,
+    (PreconditionError,): 412,
+}
+_BUCKET = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._@-]{0,200}")
+"""One name, so that no part of a hostile one becomes another host (``abfs`` has ``container@account``)."""
+_ONCE: RetryConfig = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
+_REGION = "us-west-2"
+"""Where NASA keeps its buckets, unless ``AWS_REGION`` says another one."""
+
+
+def local(url: str) -> Path | None:
+    """Return the path of a URL on this machine's disks, without links and ``..``; None of any other.
+
+    Raises
+    ------
+    AccessError
+        If the URL is none.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise AccessError(f"a URL cannot be read: {error}") from None
+    if parts.scheme not in ("", "file"):
+        return None
+    return Path(unquote(parts.path) if parts.scheme else url).resolve()
+
+
+def locate(url: str) -> tuple[ObjectStore, str]:
+    """Return the store and the path in it of an object.
+
+    Raises
+    ------
+    ForbiddenError
+        If its bucket has a name that no bucket has.
+    """
+    path = local(url)
+    if path is not None:
+        # obstore takes no `..`, which a link on the way may lead elsewhere than the text says
+        return disk(), path.as_posix().lstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme in BUCKETS:
+        if not _BUCKET.fullmatch(parts.netloc):
+            raise ForbiddenError(
+                f"{scrub(url)} is refused: a bucket's name has letters, digits, '.', '-', '_'"
+            )
+        return opened(f"{parts.scheme}://{parts.netloc}"), parts.path.lstrip("/")
+    # obstore encodes a path itself
+    return _host(f"{parts.scheme}://{parts.netloc}"), unquote(parts.path).lstrip("/")
+
+
+def opened(root: str) -> ObjectStore:
+    """Return the store of a URL, with the endpoint and the keys that the environment names."""
+    return _bucket(root, endpoints.s3_endpoint() if root.startswith(("s3:", "s3a:")) else "")
+
+
+@lru_cache(maxsize=1)
+def disk() -> ObjectStore:
+    """Return the store of all local files, by path from the root."""
+    return LocalStore()
+
+
+@lru_cache(maxsize=64)
+def _host(origin: str) -> ObjectStore:
+    return HTTPStore.from_url(origin, client_options=_client(origin), retry_config=_ONCE)
+
+
+@lru_cache(maxsize=64)
+def _bucket(root: str, endpoint: str) -> ObjectStore:
+    if root.startswith("memory:"):
+        return MemoryStore()
+    client = _client(endpoint or root)
+    if not root.startswith(("s3:", "s3a:")):
+        return from_url(root, client_options=client, retry_config=_ONCE)
+    region = next((os.environ[n] for n in ("AWS_REGION", "AWS_DEFAULT_REGION") if os.environ.get(n)), _REGION)
+    if endpoint:
+        return S3Store.from_url(
+            root, endpoint=endpoint, region=region, client_options=client, retry_config=_ONCE
+        )
+    return S3Store.from_url(root, region=region, client_options=client, retry_config=_ONCE)
+
+
+def _client(origin: str) -> ClientConfig:
+    # what a whole answer may take is the caller's to say
+    return {
+        "allow_http": origin.startswith("http:"),
+        "connect_timeout": timedelta(seconds=10),
+        "timeout": timedelta(hours=1),
+    }
+
+
+async def head(url: str) -> Head:
+    """Return size and version of an object.
+
+    Raises
+    ------
+    AccessError, Transient
+        If it cannot be reached.
+    """
+    store, path = locate(url)
+    try:
+        if isinstance(store, HTTPStore):
+            # a URL may be signed for GET alone
+            answer = await obstore.get_async(store, path, options={"range": (0, 1)})
+            meta = answer.meta
+        else:
+            meta = await obstore.head_async(store, path)
+    except FAULTS as error:
+        if _status(error) == 416:
+            return Head(0, "")
+        raise translated(error, f"{scrub(url)} cannot be read") from None
+    return Head(meta["size"], meta["e_tag"] or "")
+
+
+async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
+    """Return the bytes ``start <= position < stop`` of one version of an object, asked for once.
+
+    Raises
+    ------
+    AccessError, Transient
+        As :func:`transports.get`.
+    """
+    store, path = locate(url)
+    options: obstore.GetOptions = {"range": (start, stop)}
+    if etag and not etag.startswith("W/"):  # If-Match never matches a weak tag (RFC 9110, 13.1.1)
+        options["if_match"] = etag
+    try:
+        answer = await obstore.get_async(store, path, options=options)
+        body = memoryview(await answer.bytes_async())
+    except FAULTS as error:
+        raise translated(error, f"{scrub(url)} cannot be read") from None
+    if answer.range != (start, stop) or len(body) != stop - start:
+        raise AccessError(
+            f"{scrub(url)} answered bytes {answer.range[0]} to {answer.range[1]} ({len(body)} received), "
+            f"asked for {start} to {stop}: the object changed, or the server ignores ranges"
+        )
+    if etag and answer.meta["e_tag"] != etag:
+        raise ChangedError(f"{scrub(url)} changed while it was read: it was version {etag}")
+    return body
+
+
+def translated(error: Exception, message: str) -> AccessError | Transient:
+    """Return what an error of obstore means.
+
+    Parameters
+    ----------
+    error : one of FAULTS
+    message : str
+        What could not be done to what.
+    """
+    text = str(error)
+    if isinstance(error, FileNotFoundError):
+        return AccessError(f"{message}: {'no such bucket' if 'NoSuchBucket' in text else 'not found'}")
+    if "//169.254." in text:
+        # obstore asks the machine for a role when it finds no keys
+        return CredentialsError(f"{message}: neither environment nor machine has keys for it; log in")
+    status = _status(error)
+    if status:
+        # services answer with a page of XML that may name the key used
+        code = re.search(r"<Code>(\w+)</Code>", text)
+        reason = f"{status} {HTTPStatus(status).phrase}" + (f" ({code[1]})" if code else "")
+        return refusal(f"{message}: {reason}", status)
+    told = re.sub(r"^Generic \S+ error: |Error performing \w+ \S+ in \S+ - ", "", text.partition("\n")[0])
+    # obstore names the URL that it asked for, with its password and signature
+    reason = re.sub(r"\w+://[^\s\"]+", lambda found: scrub(found[0]), told)
+    failure = AccessError(f"{message}: {reason}")
+    no_answer = isinstance(error, BaseError) and told.startswith("HTTP error:")  # or half of one
+    return Transient(failure) if no_answer else failure
+
+
+def _status(error: Exception) -> int:
+    """Return the HTTP status behind an error of obstore; 0 where it tells none."""
+    for kinds, status in _STATUSES.items():
+        if isinstance(error, kinds):
+            return status
+    told = re.search(r"status code: (\d{3})", str(error))
+    return int(told[1]) if told and int(told[1]) in set(HTTPStatus) else 0
