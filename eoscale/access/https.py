@@ -63,7 +63,12 @@ class _Client:
     """Held while it is not known where the chain of a URL ends."""
     plain: set[str] = field(default_factory=set)
     steered: set[str] = field(default_factory=set)
-    """Origins that have redirected or set a cookie."""
+    """Origins that have redirected, set a cookie, or asked for fewer requests."""
+
+    def steer(self, origin: str) -> None:
+        """Take note of a host that needs this client."""
+        self.steered.add(origin)
+        self.plain.discard(origin)
 
     def keep(self, url: str, end: str) -> None:
         """Remember where a chain ended."""
@@ -85,6 +90,7 @@ def _client() -> _Client:
             headers={"Accept-Encoding": "identity"},
             auto_decompress=False,
         )
+        session._retry_connection = False  # noqa: SLF001  it would ask again by itself, without being counted
         loop.at_stop(session.close)
         _clients[running] = _Client(session, defaultdict(lambda: aiohttp.CookieJar(unsafe=True)))
     return _clients[running]
@@ -94,6 +100,12 @@ def plain(url: str) -> bool:
     """Return whether the host of a URL answered without redirect and cookie, and the URL is not signed."""
     parts = urlsplit(url)
     return not parts.query and f"{parts.scheme}://{parts.netloc}" in _client().plain
+
+
+def watch(url: str) -> None:
+    """Have the host of a URL read by this client from now on."""
+    parts = urlsplit(url)
+    _client().steer(f"{parts.scheme}://{parts.netloc}")
 
 
 async def head(url: str) -> Head:
@@ -200,8 +212,7 @@ async def _followed(
         async with client.session.get(address, headers=sent, allow_redirects=False) as answer:
             jar.update_cookies(answer.cookies, address)
             if answer.status in _REDIRECTS or answer.cookies:
-                client.steered.add(origin)
-                client.plain.discard(origin)
+                client.steer(origin)
             if answer.status not in _REDIRECTS:
                 if origin not in client.steered and answer.status == 206:
                     client.plain.add(origin)

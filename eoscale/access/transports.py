@@ -10,8 +10,10 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from eoscale.access import endpoints, filesystems, https, objects
+from eoscale.access.attempts import Transient
 from eoscale.access.head import Head
 from eoscale.access.objects import local
+from eoscale.errors import ThrottledError
 
 
 class Transport(Protocol):
@@ -39,7 +41,7 @@ def transport(url: str) -> Transport:
     """Return what reads a URL.
 
     A host is first asked by the https client, which follows redirects one by one; one that has answered
-    without any is read by obstore from then on.
+    without any is read by obstore from then on, until it asks for fewer requests.
 
     Raises
     ------
@@ -87,4 +89,10 @@ async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
         If it cannot be reached, or the answer holds another range than the one asked for. Nothing short,
         long or shifted is ever returned.
     """
-    return await transport(url).get(url, start, stop, etag)
+    chosen = transport(url)
+    try:
+        return await chosen.get(url, start, stop, etag)
+    except Transient as failure:
+        if chosen is objects and isinstance(failure.error, ThrottledError) and https.plain(url):
+            https.watch(url)  # which sees for how long, as obstore does not
+        raise
