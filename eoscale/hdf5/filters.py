@@ -6,17 +6,35 @@ A chunk that does not come out at its exact size, or does not agree with its che
 
 from __future__ import annotations
 
-import zlib
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
 
+import deflate
 import numpy as np
+from numcodecs.fletcher32 import Fletcher32
 
-from eoscale.errors import CorruptGranuleError, UnsupportedFilterError
-from eoscale.model.chunk_index import DatasetIndex
+from eoscale.errors import CorruptGranuleError, GranuleError, UnsupportedFilterError
+from eoscale.hdf5 import blosc, lz4, scale_offset, shuffle, zstd
+from eoscale.model.chunk_index import DatasetIndex, Filter
 from eoscale.model.columns import Array
 
-DEFLATE, SHUFFLE, FLETCHER32 = DECODED = 1, 2, 3
+DEFLATE, SHUFFLE, FLETCHER32, SCALE_OFFSET = 1, 2, 3, 6
+BLOSC, LZ4, BITSHUFFLE, ZSTD = 32001, 32004, 32008, 32015
 _CHECKSUM = 4
 """Bytes of a fletcher32 checksum, behind the data."""
+
+Bytes: TypeAlias = bytes | memoryview
+Undo: TypeAlias = Callable[[Bytes, tuple[int, ...], int], Bytes]
+"""From what a filter made, its parameters, and the bytes that it was given at most, to what it was given."""
+
+
+class Step(NamedTuple):
+    """One step of undoing a pipeline."""
+
+    undo: Undo
+    parameters: tuple[int, ...]
+    room: int
 
 
 def decode(raw: bytes | memoryview, dataset: DatasetIndex, mask: int = 0) -> Array:
@@ -39,24 +57,18 @@ def decode(raw: bytes | memoryview, dataset: DatasetIndex, mask: int = 0) -> Arr
     ------
     CorruptGranuleError
         If the bytes do not decode to a chunk, or a checksum differs.
+    UnsafeGranuleError
+        If the chunk is cut in too many blocks.
     UnsupportedFilterError
-        If the pipeline has a filter that is not read.
+        If the pipeline has a filter that is not read, or one that is used in a way that is not.
     """
     nbytes = dataset.chunk_nbytes
-    data: bytes | memoryview = raw
-    for number, step in reversed(list(enumerate(dataset.filters))):
-        if mask >> number & 1:
-            continue
-        # a filter before this one may have left a few bytes more than the chunk's: a checksum, a deflate
-        room = nbytes + _CHECKSUM if number == 0 else 2 * nbytes + 1024
-        if step.id == DEFLATE:
-            data = _inflate(data, room, dataset.path)
-        elif step.id == SHUFFLE:
-            data = _unshuffle(data, step.parameters[0] if step.parameters else dataset.dtype.itemsize)
-        elif step.id == FLETCHER32:
-            data = _verified(data, dataset.path)
-        else:
-            raise UnsupportedFilterError(f"{dataset.path} is packed by filter {step.id} ({step.name})")
+    data: Bytes = raw
+    try:
+        for undo, parameters, room in pipeline(dataset.filters, dataset.dtype.itemsize, nbytes, mask):
+            data = undo(data, parameters, room)
+    except GranuleError as error:
+        raise type(error)(f"{dataset.path}: {error.message}") from error
     size = len(data)
     row = nbytes // dataset.chunk_shape[0] if dataset.chunk_shape else nbytes
     if size != nbytes and not (dataset.clipped and size < nbytes and size % row == 0):
@@ -64,40 +76,65 @@ def decode(raw: bytes | memoryview, dataset: DatasetIndex, mask: int = 0) -> Arr
     return np.frombuffer(data, dataset.dtype).reshape((-1, *dataset.chunk_shape[1:]))
 
 
-def _inflate(data: bytes | memoryview, room: int, path: str) -> bytes:
-    stream = zlib.decompressobj()
+@lru_cache
+def pipeline(filters: tuple[Filter, ...], itemsize: int, nbytes: int, mask: int) -> tuple[Step, ...]:
+    """Return what undoes some filters, the last one first.
+
+    Parameters
+    ----------
+    filters : tuple of Filter
+        In the order in which they were applied.
+    itemsize : int
+        Bytes of an element.
+    nbytes : int
+        Of a decoded chunk.
+    mask : int
+        Bit i is set where filter i was skipped.
+
+    Raises
+    ------
+    UnsupportedFilterError
+        If one of them is not read.
+
+    Examples
+    --------
+    >>> filters = Filter(id=SHUFFLE, name="shuffle", parameters=(4,)), Filter(id=DEFLATE, name="deflate")
+    >>> [(step.parameters, step.room) for step in pipeline(filters, 4, 40_000, 0)]
+    [((), 40000), ((4,), 40000)]
+    """
+    steps: list[Step] = []
+    room = nbytes
+    for number, step in enumerate(filters):
+        if mask >> number & 1:
+            continue
+        if step.id not in _UNDO:
+            raise UnsupportedFilterError(f"packed by filter {step.id} ({step.name}), which is not read")
+        parameters = step.parameters or ((itemsize,) if step.id == SHUFFLE else ())
+        steps.append(Step(_UNDO[step.id], parameters, room))
+        if step.id != SHUFFLE:
+            # what it made may be a little more than it was given: a checksum, what does not shrink
+            room = 2 * nbytes + 1024
+    return tuple(reversed(steps))
+
+
+def _inflate(data: Bytes, room: int) -> memoryview:
     try:
-        result = stream.decompress(data, room)
-    except zlib.error as error:
-        raise CorruptGranuleError(f"{path}: a chunk is no deflate stream ({error})") from error
-    if not stream.eof:
-        # either cut short, or it goes on past what the chunk can hold; adler32 was not reached
-        raise CorruptGranuleError(f"{path}: a deflate stream does not end where its chunk does")
-    return result
+        return memoryview(deflate.zlib_decompress(data, room))
+    except deflate.DeflateError as error:
+        # libdeflate does not tell a damaged stream from one that is cut or goes on past what the chunk holds
+        raise CorruptGranuleError(
+            "a deflate stream is damaged or does not end where its chunk does"
+        ) from error
 
 
-def _unshuffle(data: bytes | memoryview, width: int) -> bytes | memoryview:
-    if width <= 1 or len(data) < 2 * width:
-        return data  # one element keeps its order; the width is the file's word, however large
-    planes = np.frombuffer(data, np.uint8)
-    count = planes.size // width
-    result = np.empty(planes.size, np.uint8)
-    elements = result[: count * width].reshape(count, width)
-    for byte in range(width):
-        elements[:, byte] = planes[byte * count : (byte + 1) * count]
-    # bytes that do not fill an element stay at the end, as they are
-    result[count * width :] = planes[count * width :]
-    return result.data
-
-
-def _verified(data: bytes | memoryview, path: str) -> bytes | memoryview:
+def _verified(data: Bytes) -> Bytes:
     body, stored = data[:-_CHECKSUM], int.from_bytes(data[-_CHECKSUM:], "little")
     computed = fletcher32(body)
     # before HDF5 1.6.3 both halves were stored with their bytes swapped; the library accepts either
     halves = computed >> 16, computed & 0xFFFF
     swapped = int.from_bytes(b"".join(half.to_bytes(2, "little") for half in halves), "big")
     if len(data) < _CHECKSUM or stored not in (computed, swapped):
-        raise CorruptGranuleError(f"{path}: a chunk does not agree with its fletcher32 checksum")
+        raise CorruptGranuleError("a chunk does not agree with its fletcher32 checksum")
     return body
 
 
@@ -114,14 +151,18 @@ def fletcher32(data: bytes | memoryview) -> int:
     >>> hex(fletcher32(b"abcde"))
     '0x4ff029c7'
     """
-    even = len(data) // 2 * 2
-    words = np.frombuffer(data[:even], ">u2").astype(np.uint64)
-    if len(data) % 2:
-        words = np.append(words, np.uint64(data[-1] << 8))
-    if not words.any():
-        return 0
-    # word i is counted once in the first sum and (n - i) times in the second
-    times = np.arange(words.size, 0, -1, dtype=np.uint64) % np.uint64(65535)
-    first = int(words.sum() % np.uint64(65535))
-    second = int((words * times % np.uint64(65535)).sum() % np.uint64(65535))
-    return (second or 65535) << 16 | (first or 65535)
+    return int.from_bytes(Fletcher32().encode(data)[-_CHECKSUM:], "little") if len(data) else 0
+
+
+_UNDO: dict[int, Undo] = {
+    DEFLATE: lambda data, _, room: _inflate(data, room),
+    SHUFFLE: lambda data, parameters, _: shuffle.unshuffle(data, parameters[0]),
+    FLETCHER32: lambda data, _, __: _verified(data),
+    SCALE_OFFSET: scale_offset.restore,
+    BLOSC: lambda data, _, room: blosc.decompress(data, room),
+    LZ4: lambda data, _, room: lz4.decompress(data, room),
+    BITSHUFFLE: shuffle.unbitshuffle,
+    ZSTD: lambda data, _, room: zstd.decompress(data, room),
+}
+DECODED = frozenset(_UNDO)
+"""Numbers of the filters that can be undone."""
