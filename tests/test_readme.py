@@ -6,13 +6,16 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from eoscale import synthetic
+from eoscale.access import loop, stores
 from eoscale.model.region import Region
 from eoscale.products import ATL06
+from tests.servers.buckets import BucketServer
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = re.findall(
@@ -34,8 +37,22 @@ def test_the_readme_shows_python() -> None:
     assert len(PROGRAMS) >= 2
 
 
+@pytest.fixture(scope="module", name="bucket")
+def _bucket(notebook: Path) -> Iterator[dict[str, str]]:
+    """Return the environment of a service whose bucket holds the granules too."""
+    with BucketServer() as server, pytest.MonkeyPatch.context() as environment:
+        for name, value in server.environment().items():
+            environment.setenv(name, value)
+        server.create("bucket")
+        for path in (notebook / "granules").iterdir():
+            assert loop.run(stores.write("s3://bucket/ATL06", path.name, path.read_bytes()))
+        yield server.environment()
+
+
 @pytest.mark.parametrize("program", PROGRAMS, ids=[f"block {n + 1}" for n in range(len(PROGRAMS))])
-def test_a_program_of_the_readme_runs(program: str, notebook: Path, tmp_path: Path) -> None:
+def test_a_program_of_the_readme_runs(
+    program: str, notebook: Path, bucket: dict[str, str], tmp_path: Path
+) -> None:
     (notebook / "program.py").write_text(program, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning:eoscale", "program.py"],
@@ -43,6 +60,6 @@ def test_a_program_of_the_readme_runs(program: str, notebook: Path, tmp_path: Pa
         capture_output=True,
         text=True,
         cwd=notebook,
-        env={**os.environ, "MPLBACKEND": "Agg", "XDG_CACHE_HOME": str(tmp_path)},
+        env={**os.environ, **bucket, "MPLBACKEND": "Agg", "XDG_CACHE_HOME": str(tmp_path)},
     )
     assert done.returncode == 0, done.stderr

@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from distributed import Client
 
+from eoscale import synthetic
+from eoscale.access import loop, stores
 from eoscale.model.recipe import Recipe
 from eoscale.model.vocabulary import Synthetic
+from eoscale.products import ATL06
 from eoscale.run import run
 from eoscale.run.progress import Silent
+from tests.servers.buckets import BucketServer
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 RECIPES = sorted(FOLDER.glob("*.yaml"))
@@ -42,3 +47,28 @@ def test_a_recipe_that_makes_its_granules_runs(
         else:
             rows = int(result.open()[f"{column}_count"].sum())
         assert rows == result.ledger.binned(column) > 0
+
+
+def test_granules_in_a_bucket_give_to_the_last_bit_what_they_give_from_a_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = synthetic.make(ATL06, 3, folder=tmp_path / "granules")
+    recipe = Recipe.from_file(FOLDER / "greenland-from-a-bucket.yaml")
+    root, _, glob = str(recipe.granules).rpartition("/")
+    # threads of this process: they share its environment
+    with BucketServer() as server, Client(processes=False, dashboard_address=None) as client:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        server.create(root.split("/")[2])
+        for path in paths:
+            assert loop.run(stores.write(root, path.name, path.read_bytes()))
+        far = run(recipe, output=tmp_path / "far.zarr", cluster=client, watcher=Silent())
+        ranges = server.answered["GET", "206"]
+        granules = f"{tmp_path}/granules/{glob}"
+        near = run(recipe, granules=granules, output=tmp_path / "near.zarr", cluster=client, watcher=Silent())
+        assert server.answered["GET", "206"] == ranges == far.ledger.frame["requests"].sum() > 0
+    cube, same = far.open(), near.open()
+    assert int(cube["h_li_count"].sum()) == far.ledger.binned("h_li") > 0
+    assert cube.variables.keys() == same.variables.keys()
+    for each, array in cube.variables.items():
+        assert array.to_numpy().tobytes() == same[each].to_numpy().tobytes(), each

@@ -13,21 +13,24 @@ import geopandas as gpd
 import numpy as np
 import pyarrow as pa
 
-from eoscale.access import endpoints
+from eoscale.access import endpoints, folders, loop, objects
 from eoscale.catalog.search import OUTSIDE_PERIOD, Query
 from eoscale.errors import CatalogError, scrub
-from eoscale.model.granule import Granule, GranuleList
+from eoscale.model.granule import ROUTES, Granule, GranuleList
 from eoscale.model.product import Product
 
 _ENDINGS = (".h5", ".hdf5", ".nc", ".nc4", ".he5")
 _PARQUET = (".parquet", ".geoparquet")
+_SIGNS = frozenset("*?[")
+"""Of a glob."""
 
 
 @dataclass(frozen=True)
 class Listing:
     """A catalogue made of places: each a file, a glob, a URL, a text file of those, or a GeoParquet list.
 
-    Names say product, version and time; no granule is opened.
+    Globs match files of a disk and objects of a bucket. Names say product, version and time; no granule is
+    opened.
 
     Examples
     --------
@@ -49,6 +52,8 @@ class Listing:
         CatalogError
             If a place cannot be read or holds nothing, no granule is of the product, or a version differs
             from the one that the query names.
+        AccessError
+            If a host or bucket must not be asked, or a bucket cannot be listed.
         """
         found = [granule for place in self.places for granule in _granules(place, query.product)]
         kept: dict[str, Granule] = {}
@@ -100,7 +105,7 @@ def _granules(place: str, product: Product) -> Iterator[tuple[Granule, str]]:
         listed = load(place)
         yield from ((granule, "") for granule in listed)
         yield from listed.dropped
-    elif ending in _ENDINGS or any(sign in place for sign in "*?["):
+    elif ending in _ENDINGS or not _SIGNS.isdisjoint(place):
         yield from ((granule, "") for granule in _files(place, product))
     else:
         for line in _lines(place):
@@ -125,20 +130,35 @@ def _lines(place: str) -> list[str]:
 
 
 def _files(place: str, product: Product) -> list[Granule]:
-    scheme = _split(place).scheme
-    if scheme in ("http", "https"):
+    route = _split(place).scheme or "file"
+    if route not in ROUTES:
+        raise CatalogError(
+            f"{scrub(place)} cannot be read: expected a path or a URL of {', '.join(ROUTES)}, got {route}://"
+        )
+    if route == "file":
+        found = _on_disk(place)
+    elif route in objects.BUCKETS:
+        found = [(place, 0)] if _SIGNS.isdisjoint(place) else _in_bucket(place)
+    else:
         endpoints.check(place)
-        return [_granule(place, scheme, 0, product)]
-    if scheme not in ("", "file"):
-        raise CatalogError(f"{scrub(place)}: lists of {scheme}:// are not yet supported")
+        found = [(place, 0)]
+    return [_granule(url, route, size, product) for url, size in found]
+
+
+def _on_disk(glob: str) -> list[tuple[str, int]]:
     filesystem = fsspec.filesystem("file")
     # a granule's URL holds wherever a task runs: no `..`, nothing relative to where the list was made
-    paths = sorted({str(Path(path).resolve()) for path in filesystem.glob(place)})
+    paths = sorted({str(Path(path).resolve()) for path in filesystem.glob(glob)})
     if not paths:
-        raise CatalogError(f"there is no file {place}: look at the path, which is relative to {Path.cwd()}")
-    return [
-        _granule(path, "file", filesystem.size(path), product) for path in paths if filesystem.isfile(path)
-    ]
+        raise CatalogError(f"there is no file {glob}: look at the path, which is relative to {Path.cwd()}")
+    return [(path, filesystem.size(path)) for path in paths if filesystem.isfile(path)]
+
+
+def _in_bucket(glob: str) -> list[tuple[str, int]]:
+    found = loop.run(folders.matching(glob))
+    if not found:
+        raise CatalogError(f"there is no object {scrub(glob)}: look at the bucket and the path in it")
+    return found
 
 
 def _granule(url: str, route: str, size: int, product: Product) -> Granule:

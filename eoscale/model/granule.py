@@ -15,8 +15,9 @@ from shapely.geometry.base import BaseGeometry
 from eoscale.errors import CatalogError
 from eoscale.model.digest import Digested
 
-ROUTES = ("file", "s3", "https", "http")
-"""Ways to a granule's bytes, the nearest first."""
+ROUTES = ("file", "s3", "s3a", "gs", "gcs", "az", "azure", "adl", "abfs", "abfss",
+          "https", "http", "ftp", "sftp", "smb", "hdfs", "webhdfs")  # fmt: skip
+"""Ways to a granule's bytes, each the scheme of its URL, the nearest first."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,7 +144,10 @@ class GranuleList(Digested, Sequence[Granule]):
         return GranuleList(granules=kept, dropped=[*self.dropped, *others])
 
     def to_dataframe(self) -> gpd.GeoDataFrame:
-        """Return one row a granule, dropped ones with their reason, footprints as geometry."""
+        """Return one row a granule, dropped ones with their reason, footprints as geometry.
+
+        A route that one of them has is a column: ``url_s3``, ``url_https``.
+        """
         rows = [*((granule, "") for granule in self.granules), *self.dropped]
         columns: dict[str, list[Any]] = {
             "id": [granule.id for granule, _ in rows],
@@ -155,7 +159,8 @@ class GranuleList(Digested, Sequence[Granule]):
             "size": [granule.size for granule, _ in rows],
             "checksum": [granule.checksum for granule, _ in rows],
         }
-        for route in ROUTES:
+        used = {route for granule, _ in rows for route in granule.urls}
+        for route in (route for route in ROUTES if route in used):
             columns[f"url_{route}"] = [granule.urls.get(route, "") for granule, _ in rows]
         columns["dropped"] = [reason for _, reason in rows]
         frame = pd.DataFrame(columns).astype({"start": "datetime64[ns]", "end": "datetime64[ns]"})
@@ -169,7 +174,7 @@ class GranuleList(Digested, Sequence[Granule]):
         Raises
         ------
         CatalogError
-            If a column is missing.
+            If a column is missing, or a granule has no URL.
         """
         missing = set(cls(granules=()).to_dataframe().columns) - set(frame.columns)
         if missing:
@@ -195,7 +200,8 @@ def _granule(row: Mapping[str, Any]) -> Granule:
         product=row["product"],
         version=row["version"],
         revision=row["revision"],
-        urls={route: row[f"url_{route}"] for route in ROUTES if row[f"url_{route}"]},
+        # tables that others joined have gaps where one has no such route
+        urls={route: str(url) for route in ROUTES if pd.notna(url := row.get(f"url_{route}", "")) and url},
         start=time("start"),
         end=time("end"),
         footprint=row["geometry"],

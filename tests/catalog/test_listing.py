@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import geopandas as gpd
@@ -10,12 +11,15 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eoscale.access import filesystems, objects, stores
+from eoscale.access.loop import run
 from eoscale.catalog import listing
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
-from eoscale.errors import CatalogError, ForbiddenError
-from eoscale.model.granule import Granule, GranuleList
+from eoscale.errors import AccessError, CatalogError, EoscaleError, ForbiddenError
+from eoscale.model.granule import ROUTES, Granule, GranuleList
 from eoscale.products import ATL06, ATL08
+from tests.servers.buckets import BucketServer
 from tests.servers.ranges import RangeServer
 from tests.suites.catalogs import Case, CatalogLaws
 
@@ -44,6 +48,25 @@ def moment(text: str) -> np.datetime64:
     return np.datetime64(text, "ns")
 
 
+@pytest.fixture(scope="module")
+def service() -> Iterator[BucketServer]:
+    with BucketServer() as service:
+        yield service
+
+
+@pytest.fixture
+def bucket(service: BucketServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the URL of an empty folder in a bucket."""
+    for name, value in service.environment().items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{service.bucket}/{tmp_path.name}"
+
+
+def put(folder: str, *names: str) -> None:
+    for name in names:
+        assert run(stores.write(folder, name, name.encode()))
+
+
 class TestListing(CatalogLaws):
     @pytest.fixture(params=["glob", "files", "text", "saved"])
     def case(self, request: pytest.FixtureRequest, tmp_path: Path) -> Case:
@@ -60,6 +83,17 @@ class TestListing(CatalogLaws):
         if request.param == "saved":
             listing.save(Listing(files).search(QUERY), tmp_path / "list.parquet")
         return Case(catalog=Listing(places), query=QUERY, found=6, foreign=2)
+
+
+class TestListingOfABucket(CatalogLaws):
+    @pytest.fixture(params=["glob", "urls", "text"])
+    def case(self, request: pytest.FixtureRequest, tmp_path: Path, bucket: str) -> Case:
+        names = [f"{name}.h5" for name in (*NAMES, *FOREIGN, f"processed_{NAMES[0]}")]
+        put(bucket, *names)
+        urls = [f"{bucket}/{name}" for name in names]
+        (tmp_path / "list.txt").write_text("\n".join(urls))
+        places = {"glob": [f"{bucket}/*.h5"], "urls": urls, "text": [f"{tmp_path}/list.txt"]}
+        return Case(catalog=Listing(places[str(request.param)]), query=QUERY, found=6, foreign=2)
 
 
 def test_a_name_tells_id_product_version_revision_time_and_size(tmp_path: Path) -> None:
@@ -226,18 +260,64 @@ def test_a_list_without_a_granule_of_the_product_is_an_error_that_says_what_it_h
         Listing([]).search(QUERY)
 
 
-@pytest.mark.parametrize("place", ["s3://bucket/ATL06/*.h5", "s3://bucket/ATL06/a.h5", "gs://bucket/*.nc"])
-def test_lists_of_buckets_are_not_yet_supported_and_say_so(tmp_path: Path, place: str) -> None:
-    scheme = place.partition(":")[0]
-    (tmp_path / "list.txt").write_text(place)
-    for there in (place, str(tmp_path / "list.txt")):
-        with pytest.raises(CatalogError, match=f"lists of {scheme}:// are not yet supported"):
-            Listing([there]).search(QUERY)
+def test_a_glob_in_a_bucket_is_listed_with_sizes_alone_or_in_a_text_file(tmp_path: Path, bucket: str) -> None:
+    put(bucket, f"2019/{NAMES[0]}.h5", f"2019/04/{NAMES[1]}.h5", f"2018/{NAMES[2]}.h5")
+    (tmp_path / "list.txt").write_text(f"{bucket}/2019/**/*.h5")
+    for place in (f"{bucket}/2019/**/*.h5", f"{tmp_path}/list.txt"):
+        second, first = Listing([place]).search(QUERY)
+        assert first.urls == {"s3": f"{bucket}/2019/{NAMES[0]}.h5"}
+        assert second.urls == {"s3": f"{bucket}/2019/04/{NAMES[1]}.h5"}
+        assert (first.size, second.size) == (len(f"2019/{NAMES[0]}.h5"), len(f"2019/04/{NAMES[1]}.h5"))
+    assert ids(Listing([f"{bucket}/20??/{NAMES[0][:14]}*.h5"]).search(QUERY)) == [NAMES[0]]
+
+
+def test_a_glob_in_a_bucket_that_matches_nothing_is_an_error_that_names_it(bucket: str) -> None:
+    put(bucket, f"{NAMES[0]}.h5")
+    for place in (f"{bucket}/none/*.h5", f"{bucket}/*.nc"):
+        with pytest.raises(CatalogError, match=f"there is no object {place}:".replace("*", r"\*")):
+            Listing([place]).search(QUERY)
+    with pytest.raises(AccessError, match=r"cannot be listed: .*[bB]ucket"):
+        Listing(["s3://no-such-bucket/*.h5"]).search(QUERY)
+
+
+@pytest.mark.parametrize("scheme", objects.BUCKETS)
+def test_an_object_is_a_granule_that_nobody_asks_for_yet(scheme: str, tmp_path: Path) -> None:
+    url = f"{scheme}://bucket/ATL06/{NAMES[0]}.h5"
+    (tmp_path / "list.txt").write_text(url)
+    for place in (url, str(tmp_path / "list.txt")):
+        (granule,) = Listing([place]).search(QUERY)
+        assert (granule.id, granule.urls, granule.size) == (NAMES[0], {scheme: url}, 0)
+
+
+@pytest.mark.parametrize("scheme", filesystems._PROTOCOLS)
+def test_other_protocols_lead_to_hosts_that_are_allowed(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"{scheme}://data.example.org/ATL06/{NAMES[0]}.h5"
+    with pytest.raises(ForbiddenError, match="it is not https; list the host"):
+        Listing([url]).search(QUERY)
+    monkeypatch.setenv("EOSCALE_ALLOW_HOSTS", "data.example.org")
+    (granule,) = Listing([url]).search(QUERY)
+    assert granule.urls == {scheme: url}
+
+
+def test_the_routes_of_granules_are_those_that_are_read() -> None:
+    assert set(ROUTES) == {"file", "https", "http", *objects.BUCKETS, *filesystems._PROTOCOLS}
+
+
+@pytest.mark.parametrize(
+    "url", ["memory://x/a.h5", "simplecache::file:///etc/a.h5", "javascript:a.h5", "data:,a.h5"]
+)
+def test_a_scheme_that_leads_nowhere_is_refused_with_those_that_are_read(url: str, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(url)
+    for place in (url, str(tmp_path / "list.txt")):
+        with pytest.raises(
+            EoscaleError, match=r"cannot be read: expected a path or a URL of file, s3, .*ftp"
+        ):
+            Listing([place]).search(QUERY)
 
 
 def test_secrets_of_a_url_are_not_in_messages(tmp_path: Path) -> None:
     for place in ("s3://key:s3cr3t@bucket/*.h5", "https://data.example.org/a.h5?X-Signature=s3cr3t"):
-        with pytest.raises(CatalogError) as raised:
+        with pytest.raises(EoscaleError) as raised:
             Listing([place]).search(QUERY)
         assert "s3cr3t" not in str(raised.value)
     (tmp_path / "list.txt").write_text("https://[::1/a.h5")
@@ -303,7 +383,7 @@ def test_a_parquet_that_is_no_list_is_refused(tmp_path: Path) -> None:
         Listing([str(path)]).search(QUERY)
 
 
-@pytest.mark.parametrize("column", ["version", "start", "size", "url_s3", "checksum"])
+@pytest.mark.parametrize("column", ["version", "start", "size", "checksum"])
 def test_a_list_that_lacks_a_column_or_holds_nonsense_in_it_is_refused(tmp_path: Path, column: str) -> None:
     path = tmp_path / "list.parquet"
     frame = described().to_dataframe()

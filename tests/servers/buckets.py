@@ -32,8 +32,8 @@ class BucketServer:
         running = self._server._server  # moto gives no other way to its application
         assert running is not None
         running.app = self._one_by_one(running.app)
-        with urlopen(Request(f"{self.address}/{self.bucket}", method="PUT")):  # noqa: S310  this machine
-            return self
+        self.create(self.bucket)
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._server.stop()
@@ -43,6 +43,10 @@ class BucketServer:
         """Of the service."""
         host, port = self._server.get_host_and_port()
         return f"http://{host}:{port}"
+
+    def create(self, bucket: str) -> None:
+        """Make another bucket."""
+        urlopen(Request(f"{self.address}/{bucket}", method="PUT")).close()  # noqa: S310  this machine
 
     def environment(self) -> dict[str, str]:
         """Return what the ordinary tools of AWS read from the environment."""
