@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
@@ -131,7 +132,7 @@ class _Column(NamedTuple):
         dataset = self.dataset
         chunk = decode(raw, dataset, int(dataset.masks.flat[number]))
         if not dataset.shape:
-            self.values[...] = chunk.reshape(())
+            self.values[...] = chunk.reshape(self.values.shape)
             return
         first, *others = np.unravel_index(number, dataset.grid)
         start = int(first) * dataset.chunk_shape[0]
@@ -173,7 +174,8 @@ def _of(index: ChunkIndex, error: GranuleError) -> GranuleError:
 
 def _column(dataset: DatasetIndex, rows: Rows) -> _Column:
     if dataset.inline is not None:
-        values = np.frombuffer(dataset.inline, dataset.dtype).reshape(dataset.shape)
+        shape = dataset.shape + dataset.dtype.shape  # an element may be an array itself
+        values = np.frombuffer(dataset.inline, dataset.dtype).reshape(shape)
         return _Column(dataset, rows, np.empty(0, np.int64), values[rows] if dataset.shape else values)
     numbers = dataset.chunks(rows)
     allocated = dataset.offsets.reshape(-1)[numbers] != UNALLOCATED
@@ -197,12 +199,14 @@ async def _read(index: ChunkIndex, columns: _Columns) -> Reading:
 
     cost = await ranges.deliver(index.url, index.etag, offsets, sizes, take)
     values = {path: column.values for path, column in columns.items()}
-    for path in [path for path, column in columns.items() if column.dataset.in_heap]:
-        file = File(index.url, Head(index.size, index.etag))
-        found = await file.walk(texts(index.size, values[path].tobytes()))
-        values[path] = np.array(found, np.dtypes.StringDType()).reshape(values[path].shape)
-        cost += file.cost
-    return Reading(values, cost)
+    file = File(index.url, Head(index.size, index.etag))
+    in_heap = [path for path, column in columns.items() if column.dataset.in_heap]
+    elements = b"".join(values[path].tobytes() for path in in_heap)
+    found = iter(await file.walk(texts(index.size, elements)) if elements else ())
+    for path in in_heap:
+        shape = values[path].shape
+        values[path] = np.array(list(islice(found, prod(shape))), np.dtypes.StringDType()).reshape(shape)
+    return Reading(values, cost + file.cost)
 
 
 def _dataset(index: ChunkIndex, path: str) -> DatasetIndex:

@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from eoscale.errors import CatalogError
 from eoscale.model.digest import Digested
 
-ROUTES = ("file", "s3", "s3a", "gs", "gcs", "az", "azure", "adl", "abfs", "abfss",
+ROUTES = ("file", "s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss",
           "https", "http", "ftp", "sftp", "smb", "hdfs", "webhdfs")  # fmt: skip
 """Ways to a granule's bytes, each the scheme of its URL, the nearest first."""
 
