@@ -72,7 +72,7 @@ def _h5py(url: str) -> Client:
 
 
 class _Litter:
-    """An open file in a cycle: only the collector closes it, on any thread, and needs libhdf5's lock to."""
+    """A file in a cycle, left open: the collector closes it, on any thread, by libhdf5's lock."""
 
     closed: ClassVar[Counter[int]] = Counter()
     """By thread."""

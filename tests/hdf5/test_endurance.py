@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -29,6 +30,8 @@ READS = 100_000
 GRANULES, BATCH = 10_000, 20
 FIRST, SETTLED = 200, 1000
 """Granules after which the process holds what it needs, and after which its memory has settled."""
+MOST_GROWTH = 15e6
+"""Bytes: keeping no more than the index of each granule would take 24 million."""
 VALUES = np.random.default_rng(5).normal(size=1000)
 
 
@@ -63,9 +66,9 @@ class Ended(NamedTuple):
 def reading_by(client: str, url: str) -> Ended:
     command = [sys.executable, "-m", "tests.hdf5.control", client, url, str(READS // control.AT_ONCE)]
     done = subprocess.run(  # noqa: S603  our own
-        command, capture_output=True, text=True, timeout=400, check=False, cwd=Path(__file__).parents[2]
+        command, capture_output=True, text=True, timeout=280, check=False, cwd=Path(__file__).parents[2]
     )
-    assert "Timeout (0:00:10)!" in done.stderr or not done.returncode, done.stderr
+    assert f"Timeout (0:00:{control.SECONDS})!" in done.stderr or not done.returncode, done.stderr
     *calls, told = done.stdout.split("\n")
     return Ended(done.stderr, [float(call) for call in calls], *json.loads(told or "[]"))
 
@@ -81,7 +84,7 @@ def test_a_hundred_thousand_reads_in_eight_threads_do_not_stall_however_garbage_
     assert max(ended.took) < control.SECONDS
     assert ended.collections > READS
     # on the thread that all reads wait for, and on those that read
-    assert ended.closed["eoscale-io"] > 300
+    assert ended.closed["eoscale-io"] > 100
     readers = [number for name, number in ended.closed.items() if name.startswith("reader")]
     assert len(readers) == control.THREADS
     assert min(readers) > 0
@@ -105,10 +108,13 @@ class Held(NamedTuple):
     """What this process holds."""
 
     files: int
+    """Open, with everything else that has a descriptor but is no connection."""
+    connections: int
+    """As many as were ever in use at once stay open, until they have been idle for long."""
     threads: int
     """Of Python."""
     all_threads: int
-    """Those too in which obstore asks a disk: as many as were ever busy at once."""
+    """Those too in which obstore asks a disk, which are as many as were ever busy at once."""
     temporary: int
     """Bytes of temporary files."""
     memory: int
@@ -116,10 +122,19 @@ class Held(NamedTuple):
 
 
 def held() -> Held:
-    files, all_threads = (len(list(Path(f"/proc/self/{name}").iterdir())) for name in ("fd", "task"))
-    temporary = sum(path.stat().st_size for path in Path(tempfile.gettempdir()).rglob("*"))
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return Held(files, threading.active_count(), all_threads, temporary, pages * os.sysconf("SC_PAGESIZE"))
+    opened: list[str] = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # by which the folder itself was read
+            opened.append(str(descriptor.readlink()))
+    connections = sum(name.startswith("socket:") for name in opened)
+    return Held(
+        files=len(opened) - connections,
+        connections=connections,
+        threads=threading.active_count(),
+        all_threads=len(list(Path("/proc/self/task").iterdir())),
+        temporary=sum(path.stat().st_size for path in Path(tempfile.gettempdir()).rglob("*")),
+        memory=int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE"),
+    )
 
 
 def kind(number: int) -> str:
@@ -180,11 +195,13 @@ def test_ten_thousand_granules_leave_no_file_thread_or_memory_behind(
         outcomes += map(found, indexes([granule(place) for place in places], ["h"]))
         after[len(outcomes)] = held()
     assert outcomes == [kind(number) for number in range(GRANULES)]
-    later = [state for number, state in after.items() if number > FIRST]
-    assert max(state.files for state in later) <= after[FIRST].files + 5
-    assert max(state.threads for state in later) <= after[FIRST].threads + 2
-    assert max(state.all_threads for state in later) <= after[FIRST].all_threads + BATCH
+    first, settled, last = (after[number] for number in (FIRST, SETTLED, GRANULES))
+    most = Held(*(max(column) for column in zip(*(after[n] for n in after if n > FIRST), strict=True)))
+    assert most.files <= first.files + 5
+    assert most.connections <= first.connections + BATCH
+    assert most.threads <= first.threads + 2
+    assert most.all_threads <= first.all_threads + BATCH
     assert {state.temporary for state in after.values()} == {0}
-    assert after[GRANULES].memory - after[SETTLED].memory < 15e6
+    assert last.memory - settled.memory < MOST_GROWTH
     with capsys.disabled():
-        print(*(f"\nafter {number}: {after[number]}" for number in (FIRST, SETTLED, GRANULES)))  # noqa: T201
+        print(f"\nafter {FIRST}, {SETTLED} and all granules:", first, settled, last, sep="\n")  # noqa: T201
