@@ -121,7 +121,7 @@ class _Column(NamedTuple):
     """Rows of one variable, and the chunks of it that hold them."""
 
     dataset: DatasetIndex
-    rows: Rows
+    rows: Rows | None
     numbers: NDArray[np.int64]
     """Of the chunks that are in the file."""
     values: Array
@@ -134,19 +134,24 @@ class _Column(NamedTuple):
         if not dataset.shape:
             self.values[...] = chunk.reshape(self.values.shape)
             return
-        first, *others = np.unravel_index(number, dataset.grid)
-        start = int(first) * dataset.chunk_shape[0]
-        low, high = np.searchsorted(self.rows, [start, start + dataset.chunk_shape[0]]).tolist()
-        target: list[slice] = [slice(low, high)]
-        source: list[slice] = []
-        for at, size, length in zip(others, dataset.chunk_shape[1:], dataset.shape[1:], strict=True):
+        target: list[slice] = []
+        source: list[slice | Rows] = []
+        cell = np.unravel_index(number, dataset.grid)
+        for at, size, length in zip(cell, dataset.chunk_shape, dataset.shape, strict=True):
             begin = int(at) * size
             target.append(slice(begin, min(begin + size, length)))
             source.append(slice(0, min(size, length - begin)))
-        inside = self.rows[low:high] - start
-        whole = inside.size == inside[-1] - inside[0] + 1
-        picked = slice(int(inside[0]), int(inside[-1]) + 1) if whole else inside
-        self.values[tuple(target)] = chunk[(picked, *source)]
+        if self.rows is not None:
+            begin, end = target[0].start, target[0].stop
+            low, high = np.searchsorted(self.rows, [begin, end]).tolist()
+            target[0], source[0] = slice(low, high), _compact(self.rows[low:high] - begin)
+        self.values[tuple(target)] = chunk[tuple(source)]
+
+
+def _compact(rows: Rows) -> slice | Rows:
+    """Return rows as a slice where they follow each other, which numpy copies faster."""
+    first, last = int(rows[0]), int(rows[-1])
+    return slice(first, last + 1) if rows.size == last - first + 1 else rows
 
 
 _Columns: TypeAlias = dict[str, _Column]
@@ -155,9 +160,10 @@ _Columns: TypeAlias = dict[str, _Column]
 def _planned(index: ChunkIndex, wanted: Wanted) -> _Columns | GranuleError:
     """Return what will be read of a granule, by path, or why it cannot be."""
     try:
-        selected = {path: (_dataset(index, path), rows) for path, rows in wanted.items()}
-        chosen = {path: (dataset, _rows(dataset, rows)) for path, (dataset, rows) in selected.items()}
-        nbytes = sum(rows.size * _row_nbytes(dataset) for dataset, rows in chosen.values())
+        datasets = {path: _dataset(index, path) for path in wanted}
+        nbytes = sum(
+            prod(_shape(each, wanted[path])) * each.dtype.itemsize for path, each in datasets.items()
+        )
         if nbytes > MOST_BYTES:
             raise UnsafeGranuleError(
                 f"what is wanted of it takes {nbytes / 1e9:.0f} GB of memory, expected at most "
@@ -165,21 +171,29 @@ def _planned(index: ChunkIndex, wanted: Wanted) -> _Columns | GranuleError:
             )
     except GranuleError as error:
         return _of(index, error)
-    return {path: _column(dataset, rows) for path, (dataset, rows) in chosen.items()}
+    return {path: _column(dataset, wanted[path]) for path, dataset in datasets.items()}
 
 
 def _of(index: ChunkIndex, error: GranuleError) -> GranuleError:
     return type(error)(error.message, granule=index.granule, url=index.url)
 
 
-def _column(dataset: DatasetIndex, rows: Rows) -> _Column:
+def _column(dataset: DatasetIndex, rows: Rows | None) -> _Column:
+    if not dataset.shape:
+        rows = None
+    elif rows is not None and rows.size:
+        length = dataset.shape[0]
+        if rows[0] < 0 or rows[-1] >= length or (np.diff(rows) <= 0).any():
+            raise RecipeError(
+                f"{dataset.path} has {length} rows: expected some of them, ascending, each once"
+            )
     if dataset.inline is not None:
         shape = dataset.shape + dataset.dtype.shape  # an element may be an array itself
         values = np.frombuffer(dataset.inline, dataset.dtype).reshape(shape)
-        return _Column(dataset, rows, np.empty(0, np.int64), values[rows] if dataset.shape else values)
+        return _Column(dataset, rows, np.empty(0, np.int64), values if rows is None else values[rows])
     numbers = dataset.chunks(rows)
     allocated = dataset.offsets.reshape(-1)[numbers] != UNALLOCATED
-    values = np.empty((rows.size, *dataset.shape[1:]) if dataset.shape else (), dataset.dtype)
+    values = np.empty(_shape(dataset, rows), dataset.dtype)
     if not allocated.all():
         values[...] = np.frombuffer(dataset.fill or bytes(dataset.dtype.itemsize), dataset.dtype)[0]
     return _Column(dataset, rows, numbers[allocated], values)
@@ -233,14 +247,6 @@ def _plain(dtype: np.dtype[Any]) -> bool:
     return dtype.base.kind in "iufcSb"
 
 
-def _rows(dataset: DatasetIndex, rows: Rows | None) -> Rows:
-    length = dataset.shape[0] if dataset.shape else 1
-    if rows is None:
-        return np.arange(length)
-    if rows.size and (rows[0] < 0 or rows[-1] >= length or (np.diff(rows) <= 0).any()):
-        raise RecipeError(f"{dataset.path} has {length} rows: expected numbers of them, ascending, each once")
-    return rows
-
-
-def _row_nbytes(dataset: DatasetIndex) -> int:
-    return prod(dataset.shape[1:]) * dataset.dtype.itemsize
+def _shape(dataset: DatasetIndex, rows: Rows | None) -> tuple[int, ...]:
+    """Return the shape of the values of some rows."""
+    return dataset.shape if rows is None or not dataset.shape else (rows.size, *dataset.shape[1:])

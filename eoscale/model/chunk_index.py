@@ -95,21 +95,22 @@ class DatasetIndex(Digested):
         stated = self.attributes.get("_FillValue")
         return None if stated is None else np.asarray(stated, self.dtype).reshape(())
 
-    def chunks(self, rows: Rows) -> NDArray[np.int64]:
+    def chunks(self, rows: Rows | None = None) -> NDArray[np.int64]:
         """Return the numbers of the chunks that hold some rows, ascending, in C order of the grid.
 
         Parameters
         ----------
-        rows : (n,) int64
-            Row numbers, ascending.
+        rows : (n,) int64, optional
+            Row numbers, ascending; all rows unless given.
         """
-        if not self.offsets.size:
-            return np.empty(0, np.int64)
-        first = np.unique(rows // self.chunk_shape[0]) if self.shape else np.zeros(1, np.int64)
-        per_row = self.offsets.size // (self.grid[0] if self.shape else 1)
+        if rows is None or not self.shape or not self.offsets.size:
+            return np.arange(self.offsets.size)
+        number = rows // self.chunk_shape[0]
+        first = number[np.flatnonzero(np.diff(number, prepend=-1))]
+        per_row = self.offsets.size // self.grid[0]
         return (first[:, None] * per_row + np.arange(per_row)).ravel()
 
-    def ranges(self, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def ranges(self, rows: Rows | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return offsets and sizes in the file of the allocated chunks that hold some rows."""
         numbers = self.chunks(rows)
         offsets, sizes = self.offsets.reshape(-1)[numbers], self.sizes.reshape(-1)[numbers]
