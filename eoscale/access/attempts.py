@@ -190,7 +190,7 @@ async def hedged(ask: Callable[[], Awaitable[T]], late: float, limit: float, roo
         await asyncio.wait({first}, timeout=min(late, limit))
         if first.done():
             return first.result()
-        if room.locked():
+        if room.locked() or late >= limit:
             return await _within(limit - late, {first})
         async with room:
             return await _within(limit - late, {first, asyncio.ensure_future(ask())})

@@ -45,7 +45,8 @@ def check(url: str) -> None:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise ForbiddenError(f"a URL is refused: {error}") from None
+        reason = str(error).partition("'")[0]  # what it quotes may be a password
+        raise ForbiddenError(f"a URL is refused: {reason}") from None
     if _allowed(parts.netloc):
         return
     fault = (
@@ -78,8 +79,8 @@ def check_address(host: str, address: str) -> None:
     Traceback (most recent call last):
     eoscale.errors.ForbiddenError: innocent.example.org is refused: its address 127.0.0.1 is not public; ...
     """
-    name = host.removesuffix(":443")
-    if ip_address(address.partition("%")[0]).is_global or _allowed(name):
+    name = host.removesuffix(":443").removesuffix(":80")  # as a URL need not say them
+    if ip_address(address.partition("%")[0]).is_global or _allowed(name) or _allowed(host):
         return
     raise ForbiddenError(
         f"{name} is refused: its address {address} is not public; list the host in {ALLOW_HOSTS} to allow it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ftplib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -48,6 +49,7 @@ async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
         if len(body) != stop - start:
             raise AccessError(f"{scrub(url)} gave {len(body)} bytes, asked for {start} to {stop}: it was cut")
         # afterwards: what has not changed by now had not while it was read
+        filesystem.invalidate_cache()
         if etag and _head(filesystem, path).etag != etag:
             raise ChangedError(f"{scrub(url)} changed since it was indexed: run again")
         return body
@@ -61,7 +63,7 @@ def _head(filesystem: Any, path: str) -> Head:  # noqa: ANN401  fsspec is not ty
 
 async def _asked(url: str, ask: Callable[[Any, str], T]) -> T:
     protocol = url.partition("://")[0]
-    if protocol not in _PROTOCOLS:
+    if protocol not in _PROTOCOLS or "::" in url:
         raise RecipeError(
             f"{scrub(url)} cannot be read by {protocol}://: give a path, or a URL of https, s3, gs, az, "
             f"{', '.join(_PROTOCOLS)}"
@@ -71,7 +73,9 @@ async def _asked(url: str, ask: Callable[[Any, str], T]) -> T:
         return await asyncio.to_thread(lambda: ask(*fsspec.core.url_to_fs(url)))
     except AccessError:
         raise
-    except (FileNotFoundError, PermissionError, ImportError, ValueError) as error:
+    except (FileNotFoundError, PermissionError) as error:
         raise AccessError(f"{scrub(url)} cannot be read: {type(error).__name__}") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, ftplib.error_temp) as error:
         raise Transient(AccessError(f"{scrub(url)} cannot be read: {type(error).__name__}")) from None
+    except Exception as error:  # noqa: BLE001  each protocol has errors of its own
+        raise AccessError(f"{scrub(url)} cannot be read: {type(error).__name__}") from None

@@ -92,7 +92,8 @@ def _client() -> _Client:
         )
         session._retry_connection = False  # noqa: SLF001  it would ask again by itself, without being counted
         loop.at_stop(session.close)
-        _clients[running] = _Client(session, defaultdict(lambda: aiohttp.CookieJar(unsafe=True)))
+        jars = defaultdict(lambda: aiohttp.CookieJar(unsafe=True, quote_cookie=False))
+        _clients[running] = _Client(session, jars)
     return _clients[running]
 
 
@@ -186,12 +187,12 @@ async def _from_end(
         if end is None:
             async with client.walks.setdefault(url, asyncio.Lock()):
                 if url not in client.ends:
-                    answer = await stack.enter_async_context(_followed(client, url, headers))
+                    found, answer = await stack.enter_async_context(_followed(client, url, headers))
                     if answer.status == 206:
-                        client.keep(url, str(answer.url))
+                        client.keep(url, found)
                     return answer
             continue
-        answer = await stack.enter_async_context(_followed(client, end, headers))
+        _, answer = await stack.enter_async_context(_followed(client, end, headers))
         if end == url or answer.status not in _REFUSALS:
             return answer
         if client.ends.get(url) == end:
@@ -201,7 +202,8 @@ async def _from_end(
 @asynccontextmanager
 async def _followed(
     client: _Client, url: str, headers: Mapping[str, str]
-) -> AsyncIterator[aiohttp.ClientResponse]:
+) -> AsyncIterator[tuple[str, aiohttp.ClientResponse]]:
+    """Yield where the redirects of a URL end, and the answer from there."""
     here = url
     for _ in range(_HOPS + 1):
         endpoints.check(here)
@@ -216,7 +218,7 @@ async def _followed(
             if answer.status not in _REDIRECTS:
                 if origin not in client.steered and answer.status == 206:
                     client.plain.add(origin)
-                yield answer
+                yield here, answer
                 return
             here = urljoin(here, answer.headers.get("Location", ""))
     raise AccessError(
@@ -248,6 +250,7 @@ def _failed(url: str, error: Exception) -> AccessError | Transient:
     cause = getattr(error, "os_error", None)
     if isinstance(cause, ForbiddenError):
         return cause
-    # aiohttp names the URL that it asked for
-    reason = re.sub(r"\w+://\S+", lambda found: scrub(found[0]), f"{type(error).__name__}: {error}")
+    # aiohttp names the URL that it asked for, and quotes what it does not understand
+    told = f"{type(error).__name__}: {error}".partition("\n")[0]
+    reason = re.sub(r"\w+://\S+", lambda found: scrub(found[0]), told)
     return Transient(AccessError(f"{scrub(url)} cannot be read: {reason}"))

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 FAULTS = (BaseError, OSError, ValueError, NotImplementedError)
 """What obstore raises."""
-BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "azure", "adl", "abfs", "abfss")
+BUCKETS = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss")
 """Schemes of object stores, with keys from where their own tools look for them."""
 _STATUSES = {
     (UnauthenticatedError,): 401,
@@ -60,7 +60,8 @@ def local(url: str) -> Path | None:
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise AccessError(f"a URL cannot be read: {error}") from None
+        reason = str(error).partition("'")[0]  # what it quotes may be a password
+        raise AccessError(f"a URL cannot be read: {reason}") from None
     if parts.scheme not in ("", "file"):
         return None
     return Path(unquote(parts.path) if parts.scheme else url).resolve()
@@ -73,6 +74,8 @@ def locate(url: str) -> tuple[ObjectStore, str]:
     ------
     ForbiddenError
         If its bucket has a name that no bucket has.
+    AccessError
+        If its key has an empty part at one end, which obstore leaves out, or its store cannot be built.
     """
     path = local(url)
     if path is not None:
@@ -80,11 +83,18 @@ def locate(url: str) -> tuple[ObjectStore, str]:
         return disk(), path.as_posix().lstrip("/")
     parts = urlsplit(url)
     if parts.scheme in BUCKETS:
-        if not _BUCKET.fullmatch(parts.netloc):
+        # a key is what it is, with `?`, `#` and `%`: so s3fs and the tools of AWS take it too
+        bucket, _, key = url.partition("://")[2].partition("/")
+        if not _BUCKET.fullmatch(bucket):
             raise ForbiddenError(
                 f"{scrub(url)} is refused: a bucket's name has letters, digits, '.', '-', '_'"
             )
-        return opened(f"{parts.scheme}://{parts.netloc}"), parts.path.lstrip("/")
+        if not key or key != key.strip("/"):
+            raise AccessError(f"{scrub(url)} cannot be read: its key is empty, or begins or ends with '/'")
+        try:
+            return opened(f"{parts.scheme}://{bucket}"), key
+        except FAULTS as error:
+            raise translated(error, f"{scrub(url)} cannot be read") from None
     # obstore encodes a path itself
     return _host(f"{parts.scheme}://{parts.netloc}"), unquote(parts.path).lstrip("/")
 
@@ -190,7 +200,9 @@ def translated(error: Exception, message: str) -> AccessError | Transient:
     """
     text = str(error)
     if isinstance(error, FileNotFoundError):
-        return AccessError(f"{message}: {'no such bucket' if 'NoSuchBucket' in text else 'not found'}")
+        return AccessError(
+            f"{message}: {'there is no such bucket' if 'NoSuchBucket' in text else 'not found'}"
+        )
     if "//169.254." in text:
         # obstore asks the machine for a role when it finds no keys
         return CredentialsError(f"{message}: neither environment nor machine has keys for it; log in")

@@ -83,30 +83,26 @@ def decompress(data: bytes | memoryview, room: int) -> memoryview:
     return _decompressed(data)
 
 
-def unshuffle(
-    planes: Sequence[bytes | memoryview], width: int, result: NDArray[np.uint8] | None = None
-) -> memoryview:
+def unshuffle(data: bytes | memoryview, width: int) -> memoryview:
     """Put the bytes of elements together again.
 
     Parameters
     ----------
-    planes : sequence of bytes
-        Together the first bytes of all elements, their second ones, and so on.
+    data : bytes
+        The first bytes of all elements, their second ones, and so on; at the end what fills no element.
     width : int
         Bytes of an element, at most :data:`WIDEST`.
-    result : (n,) uint8, optional
-        Where they are put, contiguous; a new place otherwise, which takes less time for a few kilobytes.
 
     Examples
     --------
-    >>> unshuffle([b"ace", b"bdf"], 2).tobytes()
-    b'abcdef'
+    >>> unshuffle(b"acebdf.", 2).tobytes()
+    b'abcdef.'
     """
-    size = sum(map(len, planes))
-    start = _HEADER.size + _LENGTH.size
+    # all in one call: threads that give up the interpreter and take it again many times wait for each other
+    size, start = len(data), _HEADER.size + _LENGTH.size
     sizes = size, size, _ONE_BLOCK.size + size, start, size
     header = _ONE_BLOCK.pack(_VERSION, _CODEC_VERSION, BYTES | WHOLE, width, *sizes)
-    return _decompressed(b"".join((header, *planes)), result)
+    return _decompressed(b"".join((header, data)))
 
 
 def undo(

@@ -73,7 +73,8 @@ def decode(raw: bytes | memoryview, dataset: DatasetIndex, mask: int = 0) -> Arr
     row = nbytes // dataset.chunk_shape[0] if dataset.chunk_shape else nbytes
     if size != nbytes and not (dataset.clipped and size < nbytes and size % row == 0):
         raise CorruptGranuleError(f"{dataset.path}: a chunk decodes to {size} bytes, expected {nbytes}")
-    return np.frombuffer(data, dataset.dtype).reshape((-1, *dataset.chunk_shape[1:]))
+    # an element may be an array itself
+    return np.frombuffer(data, dataset.dtype).reshape((-1, *dataset.chunk_shape[1:], *dataset.dtype.shape))
 
 
 @lru_cache

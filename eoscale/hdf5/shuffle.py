@@ -15,8 +15,6 @@ from eoscale.hdf5 import blosc, lz4, zstd
 
 _PLAIN, _LZ4, _ZSTD = 0, 2, 3
 """What bitshuffle packs its blocks with."""
-_PIECE = 2**17
-"""Bytes that are unshuffled at once: with all copies of it they fit in a cache of 1 MiB."""
 _USUAL_BLOCK, _SMALLEST_BLOCK = 8192, 128
 """Where the file states no size of a block: bytes, and elements at least."""
 
@@ -38,23 +36,11 @@ def unshuffle(data: bytes | memoryview, width: int) -> bytes | memoryview:
     """
     if width <= 1 or len(data) < 2 * width:
         return data  # one element keeps its order
+    if width <= blosc.WIDEST:
+        return blosc.unshuffle(data, width)
     count = len(data) // width
-    whole = count * width
-    if whole == len(data) <= _PIECE and width <= blosc.WIDEST:
-        return blosc.unshuffle([memoryview(data)], width)
-    view, result = memoryview(data), np.empty(len(data), np.uint8)
-    if width > blosc.WIDEST:
-        planes = np.frombuffer(view[:whole], np.uint8).reshape(width, count)
-        result[:whole].reshape(count, width)[:] = planes.T
-    else:
-        step = _PIECE // width
-        for start in range(0, count, step):
-            stop = min(start + step, count)
-            pieces = [view[plane + start : plane + stop] for plane in range(0, whole, count)]
-            blosc.unshuffle(pieces, width, result[start * width : stop * width])
-    if whole < len(data):
-        result[whole:] = np.frombuffer(view[whole:], np.uint8)
-    return result.data
+    planes, rest = np.split(np.frombuffer(data, np.uint8), [count * width])
+    return np.concatenate([planes.reshape(width, count).T.reshape(-1), rest]).data
 
 
 def unbitshuffle(data: bytes | memoryview, parameters: tuple[int, ...], room: int) -> memoryview:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +60,8 @@ def test_public_https_is_allowed(url: str) -> None:
         ("https://example.org:port/a.h5", "Port"),
         ("https://[::1/a.h5", "Invalid IPv6"),
         ("https://me:secret@example.org/a.h5", "user or password"),
+        ("https://me:secret@example\u2100.org/a.h5", "netloc"),
+        ("https://me:secret/a.h5", "Port"),
         ("https://me@example.org/a.h5", "user or password"),
         ("https://example.org:8443/a.h5", "port"),
         ("https://example.org:22/a.h5", "port"),
@@ -95,3 +99,59 @@ def test_an_empty_list_allows_nothing_more(monkeypatch: pytest.MonkeyPatch) -> N
     for url in ("https:///a.h5", "/a.h5", "http://localhost/a.h5"):
         with pytest.raises(ForbiddenError):
             endpoints.check(url)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "93.184.216.34"])
+def test_a_name_may_lead_to_any_public_address(address: str) -> None:
+    endpoints.check_address("data.example.org:443", address)
+
+
+NETWORKS = [
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "100.64.0.0/10",
+    "0.0.0.0/8",
+    "240.0.0.0/4",
+    "::1/128",
+    "::/128",
+    "fe80::/10",
+    "fd00::/8",
+    "::ffff:127.0.0.0/104",
+    "::ffff:169.254.0.0/112",
+]
+"""Of machines, of links, of organisations and of providers (RFC 6890)."""
+
+
+@given(st.sampled_from(NETWORKS).flatmap(lambda network: st.ip_addresses(network=network)))
+def test_no_name_may_lead_into_a_private_network(address: IPv4Address | IPv6Address) -> None:
+    with pytest.raises(ForbiddenError, match=f"data.example.org is refused: its address {address} is not"):
+        endpoints.check_address("data.example.org:443", str(address))
+
+
+def test_the_zone_of_an_address_does_not_hide_it() -> None:
+    with pytest.raises(ForbiddenError, match="is not public"):
+        endpoints.check_address("data.example.org:443", "fe80::1%eth0")
+
+
+@pytest.mark.parametrize(
+    ("listed", "host"),
+    [
+        ("minio.local:9000", "minio.local:9000"),
+        ("minio.local", "minio.local:443"),
+        ("minio.local", "minio.local:80"),
+        ("minio.local:443", "minio.local:443"),
+        ("minio.local:80", "minio.local:80"),
+        ("one.local,minio.local:9000", "minio.local:9000"),
+    ],
+)
+def test_a_listed_host_may_lead_into_a_private_network(
+    listed: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EOSCALE_ALLOW_HOSTS", listed)
+    endpoints.check_address(host, "10.1.2.3")
+    for other in ("other.local:9000", f"x{host}", "minio.local:9001"):
+        with pytest.raises(ForbiddenError):
+            endpoints.check_address(other, "10.1.2.3")

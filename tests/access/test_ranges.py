@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import asyncio
 import pickle
 import random
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
+from time import sleep
 from typing import TypeAlias
 
 import numpy as np
@@ -16,10 +21,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from eoscale.access import budgets, loop, ranges, transports
+from eoscale.access import budgets, loop, ranges
+from eoscale.access.attempts import Pace
 from eoscale.access.ranges import Cost, Span, coalesce
+from eoscale.errors import AccessError
 from tests.access import pieces
-from tests.servers.ranges import RangeServer
+from tests.servers.ranges import Fault, RangeServer, seeded
+from tests.servers.redirects import ETAG, Answer, Asked, Host, part
 
 Ints: TypeAlias = NDArray[np.int64]
 SIZE = 300_000
@@ -157,30 +165,158 @@ def test_a_whole_object_is_copied_in_pieces_of_the_limit(
     assert copy.read_bytes() == b""
 
 
-def test_requests_of_one_read_run_at_once_and_within_the_budget(
+class Busy:
+    """A server's answer that takes a while, and how many are given at once."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.now = self.most = 0
+        self.lock = Lock()
+
+    def __call__(self, asked: Asked) -> Answer:
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        sleep(self.seconds)
+        with self.lock:
+            self.now -= 1
+        return part(CONTENT, asked)
+
+
+def test_all_tasks_together_have_no_more_requests_in_flight_than_the_budget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    offsets, sizes = np.arange(0, SIZE, 20_000), np.full(SIZE // 20_000, 10)
+    busy = Busy(0.03)
+    with Host(busy) as host:
+        monkeypatch.setenv("EOSCALE_ALLOW_HOSTS", host.host)
+
+        def task(number: int) -> list[bytes]:
+            found, _ = pieces.read(f"{host.origin}/{number}", ETAG, offsets, sizes)
+            return [bytes(body) for body in found]
+
+        pieces.head(f"{host.origin}/0")
+        with ThreadPoolExecutor(16) as pool:
+            found = list(pool.map(task, range(32)))
+    assert found == [[CONTENT[start : start + 10] for start in offsets]] * 32
+    assert len(host.asked) == 1 + 32 * len(offsets)
+    assert budgets.CONNECTIONS / 2 < busy.most <= budgets.CONNECTIONS
+
+
+@pytest.fixture
+def small_budget(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Return how many bytes may be in flight, which are few."""
+
+    async def forget() -> None:
+        budgets._budgets.pop(asyncio.get_running_loop(), None)
+
+    monkeypatch.setattr(budgets, "IN_FLIGHT", 50_000)
+    loop.run(forget())
+    yield budgets.IN_FLIGHT
+    loop.run(forget())
+
+
+def test_no_more_bytes_are_asked_for_than_those_taken_leave_room_for(
+    places: Places, small_budget: int
+) -> None:
+    etag = pieces.head(places.remote).etag
+    seen, lock = len(places.server.gets), Lock()
+    taken, most = 0, 0
+    offsets, sizes = np.arange(0, SIZE - 9000, 30_000), np.full(10, 9000)
+
+    def take(number: int, body: memoryview) -> None:
+        nonlocal taken, most
+        sleep(0.02)
+        start = int(offsets[number])
+        assert body == CONTENT[start : start + 9000]
+        with lock:
+            asked = sum(get.stop - get.start for get in places.server.gets[seen:])
+            most = max(most, asked - taken)
+            taken += len(body)
+
+    loop.run(ranges.deliver(places.remote, etag, offsets, sizes, take))
+    assert taken == 90_000
+    assert small_budget / 2 < most <= small_budget
+
+
+def test_what_is_longer_than_the_budget_is_read_by_itself(places: Places, small_budget: int) -> None:
+    offsets, sizes = np.array([0, 200_000, 5, 280_000]), np.array([10, 80_000, 150_000, 20_000])
+    assert max(sizes) > small_budget
+    found, _ = pieces.read(places.remote, pieces.head(places.remote).etag, offsets, sizes)
+    assert [len(body) for body in found] == sizes.tolist()
+    assert found[2] == CONTENT[5:150_005]
+
+
+def test_the_first_failure_for_good_stops_the_requests_of_its_own_read_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "a.bin").write_bytes(CONTENT)
-    busy, most = 0, 0
-    with RangeServer(tmp_path) as server:
+    content = CONTENT * 34
+    for name in ("a.bin", "b.bin"):
+        (tmp_path / name).write_bytes(content)
+    faults = {("/a.bin", 5): Fault.MISSING}
+    offsets, sizes = np.arange(0, len(content), 34_000), np.full(300, 10)
+
+    def plan(path: str, number: int) -> Fault:
+        return faults.get((path, number), Fault.DELAYED)
+
+    with RangeServer(tmp_path, plan=plan) as server:
         monkeypatch.setenv("EOSCALE_ALLOW_HOSTS", server.host)
-        url = server.url("a.bin")
-        get = transports.get
+        etags = {name: pieces.head(server.url(name)).etag for name in ("a.bin", "b.bin")}
 
-        async def watched(url: str, start: int, stop: int, etag: str) -> memoryview:
-            nonlocal busy, most
-            busy += 1
-            most = max(most, busy)
-            body = await get(url, start, stop, etag)
-            busy -= 1
-            return body
+        def task(name: str) -> list[bytes]:
+            found, _ = pieces.read(server.url(name), etags[name], offsets, sizes)
+            return [bytes(body) for body in found]
 
-        monkeypatch.setattr(transports, "get", watched)
-        offsets = np.arange(0, SIZE, 2000)
-        spans = coalesce(offsets, np.full(offsets.size, 10), gap=0)
-        assert len(spans) == 150
-        loop.run(ranges.fetch(url, pieces.head(url).etag, spans))
-    assert most == budgets.CONNECTIONS
+        with ThreadPoolExecutor(2) as pool:
+            failing, other = (pool.submit(task, name) for name in etags)
+            with pytest.raises(AccessError, match="cannot be read: not found"):
+                failing.result()
+            assert other.result() == [content[start : start + 10] for start in offsets]
+        assert server.misbehaved[Fault.MISSING] == 1
+        assert server.numbers["/b.bin"] == len(offsets)
+        assert server.numbers["/a.bin"] < len(offsets) / 2
+
+
+def test_an_error_of_who_takes_the_bytes_stops_the_read_and_is_raised(
+    places: Places, small_budget: int
+) -> None:
+    etag = pieces.head(places.remote).etag
+    seen = len(places.server.gets)
+
+    def take(number: int, _body: memoryview) -> None:
+        raise KeyError(number)
+
+    offsets, sizes = np.arange(0, SIZE, 20_000), np.full(15, 3500)
+    assert small_budget < sum(sizes)
+    with pytest.raises(KeyError):
+        loop.run(ranges.deliver(places.remote, etag, offsets, sizes, take))
+    assert 0 < len(places.server.gets) - seen < len(offsets)
+
+
+def test_late_answers_are_asked_for_again_and_nobody_can_tell_by_the_bytes(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hurry() -> None:
+        budgets.here().paces[places.server.host] = pace = Pace(floor_seconds=0.05)
+        for _ in range(64):
+            pace.record(0.01)
+
+    async def calm() -> None:
+        del budgets.here().paces[places.server.host]
+
+    etag = pieces.head(places.remote).etag
+    seen = len(places.server.gets)
+    monkeypatch.setattr(places.server, "plan", seeded(21, 0.2, [Fault.DELAYED]))
+    loop.run(hurry())
+    offsets, sizes = np.arange(0, SIZE, 30_000), np.full(10, 500)
+    for _ in range(5):
+        found, cost = pieces.read(places.remote, etag, offsets, sizes)
+        assert [bytes(body) for body in found] == [CONTENT[start : start + 500] for start in offsets]
+        assert cost == Cost(10, 5000)
+    loop.run(calm())
+    gets = Counter(get.fault for get in places.server.gets[seen:] if get.stop - get.start == 500)
+    assert gets[Fault.DELAYED] > 5
+    assert 50 < gets.total() <= 100
 
 
 @given(*[st.integers(0, 2**40)] * 4)

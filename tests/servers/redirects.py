@@ -1,4 +1,4 @@
-"""Web servers with names of their own, that answer what a test says, and an archive behind a login made of three.
+"""Web servers with names of their own, that answer what a test says; and an archive with a login on three.
 
 On Linux each address of 127.0.0.0/8 is this machine's, so hosts differ by name and not by port alone.
 """
@@ -92,6 +92,10 @@ class Host:
         """How many were opened, with or without a request."""
         return self._server.connections
 
+    def clients(self) -> list[str]:
+        """Return what each request says that it came by."""
+        return [asked.headers["user-agent"].split("/")[0] for asked in self.asked]
+
     def paths(self) -> list[str]:
         """Return what was asked for, without queries."""
         return [asked.path for asked in self.asked]
@@ -122,6 +126,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.tls:
             self.request = self.server.tls.wrap_socket(self.request, server_side=True)
         super().setup()
+
+    def finish(self) -> None:
+        super().finish()
+        if self.server.tls:
+            self.request.close()
 
     def handle(self) -> None:
         with suppress(ConnectionError):

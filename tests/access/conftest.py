@@ -1,0 +1,35 @@
+"""What tests of access share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from eoscale.access import https, loop, ranges
+from eoscale.access.attempts import Patience
+from tests.servers.redirects import Host
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin with an https client that knows nothing, and wait for nothing that no server asks for."""
+
+    async def forget() -> None:
+        client = https._clients.pop(asyncio.get_running_loop(), None)
+        if client:
+            await client.session.close()
+
+    loop.run(forget())
+    monkeypatch.setattr(ranges, "PATIENCE", Patience(pause_seconds=0.001))
+
+
+@pytest.fixture
+def allow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return what allows some hosts."""
+
+    def allowed(*hosts: Host) -> None:
+        monkeypatch.setenv("EOSCALE_ALLOW_HOSTS", ",".join(host.host for host in hosts))
+
+    return allowed
