@@ -1,112 +1,23 @@
-"""The https client: for hosts that redirect or set cookies, and the first to ask any host.
-
-Redirects are followed hop by hop, and each hop is checked as the first URL was. Where a chain ends is kept,
-and asked from there on until it refuses: one signed URL serves all ranges of a granule. A host that answered
-without redirect and cookie is *plain*, and obstore may read it, which is faster and would follow a redirect
-unseen.
-"""
+"""The https client: for hosts that redirect or set cookies, and the first to ask any host."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from socket import AddressFamily
-from urllib.parse import urljoin, urlsplit
-from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import aiohttp
-from aiohttp.abc import ResolveResult
-from yarl import URL
 
-from eoscale.access import endpoints, loop
+from eoscale.access import redirects
 from eoscale.access.attempts import Transient, refusal
 from eoscale.access.head import Head
 from eoscale.errors import AccessError, ChangedError, ForbiddenError, scrub
 
-_HOPS = 10
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_REFUSALS = frozenset({400, 401, 403, 404, 410})
-"""Answers of a URL that was signed for a while, when the while is over."""
 _PLACE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
-_MOST_ENDS = 4096
-
-
-class _Resolver(aiohttp.ThreadedResolver):
-    """Names that lead into this machine or its network are not followed there."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: AddressFamily = AddressFamily.AF_INET
-    ) -> list[ResolveResult]:
-        found = await super().resolve(host, port, family)
-        for each in found:
-            endpoints.check_address(f"{host}:{port}", each["host"])
-        return found
-
-
-@dataclass
-class _Client:
-    """What a process knows of the hosts that it asks."""
-
-    session: aiohttp.ClientSession
-    jars: defaultdict[str, aiohttp.CookieJar]
-    """By origin: a cookie goes back to the host that set it and to no other, whatever domain it names."""
-    ends: dict[str, str] = field(default_factory=dict)
-    """Where the chain of a URL ended, if only where it began."""
-    walks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
-    """Held while it is not known where the chain of a URL ends."""
-    plain: set[str] = field(default_factory=set)
-    steered: set[str] = field(default_factory=set)
-    """Origins that have redirected, set a cookie, or asked for fewer requests."""
-
-    def steer(self, origin: str) -> None:
-        """Take note of a host that needs this client."""
-        self.steered.add(origin)
-        self.plain.discard(origin)
-
-    def keep(self, url: str, end: str) -> None:
-        """Remember where a chain ended."""
-        while len(self.ends) >= _MOST_ENDS:
-            del self.ends[next(iter(self.ends))]
-        self.ends[url] = end
-
-
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, _Client] = WeakKeyDictionary()
-
-
-def _client() -> _Client:
-    running = asyncio.get_running_loop()
-    if running not in _clients:
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, resolver=_Resolver()),  # ranges bound the connections
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-            headers={"Accept-Encoding": "identity"},
-            auto_decompress=False,
-        )
-        session._retry_connection = False  # noqa: SLF001  it would ask again by itself, without being counted
-        loop.at_stop(session.close)
-        jars = defaultdict(lambda: aiohttp.CookieJar(unsafe=True, quote_cookie=False))
-        _clients[running] = _Client(session, jars)
-    return _clients[running]
-
-
-def plain(url: str) -> bool:
-    """Return whether the host of a URL answered without redirect and cookie, and the URL is not signed."""
-    parts = urlsplit(url)
-    return not parts.query and f"{parts.scheme}://{parts.netloc}" in _client().plain
-
-
-def watch(url: str) -> None:
-    """Have the host of a URL read by this client from now on."""
-    parts = urlsplit(url)
-    _client().steer(f"{parts.scheme}://{parts.netloc}")
 
 
 async def head(url: str) -> Head:
@@ -166,64 +77,15 @@ def _unexpected(url: str, answer: aiohttp.ClientResponse, start: int, stop: int)
 @asynccontextmanager
 async def _answered(url: str, headers: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
     """Yield the answer to a GET, from where its redirects end; no answer of 400 or more but 416."""
-    client = _client()
     try:
         async with AsyncExitStack() as stack:
-            yield _accepted(url, await _from_end(client, url, headers, stack))
+            yield _accepted(url, await redirects.answer(url, headers, stack))
     except aiohttp.ClientConnectorCertificateError as error:
         raise AccessError(f"{scrub(url)} cannot be read: {error.certificate_error}") from None
     except (ValueError, aiohttp.NonHttpUrlClientError):
         raise AccessError(f"{scrub(url)} cannot be read: it leads to no URL of a web server") from None
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise _failed(url, error) from None
-
-
-async def _from_end(
-    client: _Client, url: str, headers: Mapping[str, str], stack: AsyncExitStack
-) -> aiohttp.ClientResponse:
-    """Return the answer from where the redirects of a URL end: who asks first finds that out for all."""
-    while True:
-        end = client.ends.get(url)
-        if end is None:
-            async with client.walks.setdefault(url, asyncio.Lock()):
-                if url not in client.ends:
-                    found, answer = await stack.enter_async_context(_followed(client, url, headers))
-                    if answer.status == 206:
-                        client.keep(url, found)
-                    return answer
-            continue
-        _, answer = await stack.enter_async_context(_followed(client, end, headers))
-        if end == url or answer.status not in _REFUSALS:
-            return answer
-        if client.ends.get(url) == end:
-            del client.ends[url]
-
-
-@asynccontextmanager
-async def _followed(
-    client: _Client, url: str, headers: Mapping[str, str]
-) -> AsyncIterator[tuple[str, aiohttp.ClientResponse]]:
-    """Yield where the redirects of a URL end, and the answer from there."""
-    here = url
-    for _ in range(_HOPS + 1):
-        endpoints.check(here)
-        origin = f"{urlsplit(here).scheme}://{urlsplit(here).netloc}"
-        jar, address = client.jars[origin], URL(here, encoded=True)
-        cookies = jar.filter_cookies(address).output(attrs=[], header="", sep=";").strip()
-        sent = {**headers, "Cookie": cookies} if cookies else headers
-        async with client.session.get(address, headers=sent, allow_redirects=False) as answer:
-            jar.update_cookies(answer.cookies, address)
-            if answer.status in _REDIRECTS or answer.cookies:
-                client.steer(origin)
-            if answer.status not in _REDIRECTS:
-                if origin not in client.steered and answer.status == 206:
-                    client.plain.add(origin)
-                yield here, answer
-                return
-            here = urljoin(here, answer.headers.get("Location", ""))
-    raise AccessError(
-        f"{scrub(url)} cannot be read: redirected more than {_HOPS} times, last to {scrub(here)}"
-    )
 
 
 def _accepted(url: str, answer: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
@@ -250,7 +112,8 @@ def _failed(url: str, error: Exception) -> AccessError | Transient:
     cause = getattr(error, "os_error", None)
     if isinstance(cause, ForbiddenError):
         return cause
-    # aiohttp names the URL that it asked for, and quotes what it does not understand
-    told = f"{type(error).__name__}: {error}".partition("\n")[0]
+    # aiohttp names the URL that it asked for, and quotes the bytes that it does not understand
+    quoted = isinstance(error, aiohttp.ClientResponseError)
+    told = "its answer is not as HTTP has it" if quoted else f"{type(error).__name__}: {error}"
     reason = re.sub(r"\w+://\S+", lambda found: scrub(found[0]), told)
     return Transient(AccessError(f"{scrub(url)} cannot be read: {reason}"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from eoscale.access import endpoints, filesystems, https, objects
+from eoscale.access import endpoints, filesystems, https, objects, redirects
 from eoscale.access.attempts import Transient
 from eoscale.access.head import Head
 from eoscale.access.objects import local
@@ -55,7 +55,7 @@ def transport(url: str) -> Transport:
         return objects
     if scheme in ("http", "https"):
         endpoints.check(url)
-        return objects if https.plain(url) else https
+        return objects if redirects.plain(url) else https
     return filesystems
 
 
@@ -93,6 +93,6 @@ async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
     try:
         return await chosen.get(url, start, stop, etag)
     except Transient as failure:
-        if chosen is objects and isinstance(failure.error, ThrottledError) and https.plain(url):
-            https.watch(url)  # which sees for how long, as obstore does not
+        if chosen is objects and isinstance(failure.error, ThrottledError) and redirects.plain(url):
+            redirects.watch(url)  # which sees for how long, as obstore does not
         raise

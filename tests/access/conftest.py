@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from eoscale.access import https, loop, ranges
+from eoscale.access import loop, ranges, redirects
 from eoscale.access.attempts import Patience
 from tests.servers.redirects import Host
 
@@ -17,7 +17,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin with an https client that knows nothing, and wait for nothing that no server asks for."""
 
     async def forget() -> None:
-        client = https._clients.pop(asyncio.get_running_loop(), None)
+        client = redirects._clients.pop(asyncio.get_running_loop(), None)
         if client:
             await client.session.close()
 

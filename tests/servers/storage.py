@@ -96,7 +96,7 @@ class _Service:
         head, body = self._file(path, request)
         self.in_flight.add(connection)
         self.counts.most_in_flight = max(self.counts.most_in_flight, len(self.in_flight))
-        if found[1] == b"HEAD" or len(body) == 1 and not _IF_MATCH.search(request):
+        if found[1] == b"HEAD" or (len(body) == 1 and not _IF_MATCH.search(request)):
             self.counts.heads += 1
             return head, body if found[1] == b"GET" else _NOTHING
         self.counts.gets += 1

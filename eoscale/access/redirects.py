@@ -1,0 +1,165 @@
+"""Redirects, followed hop by hop, each checked as the first URL was.
+
+Where a chain ends is kept, and asked from there on until it refuses: one signed URL serves all ranges of a
+granule. A host that answered without redirect and cookie is *plain*: obstore may read it, which is faster,
+and would follow a redirect unseen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from socket import AddressFamily
+from urllib.parse import urljoin, urlsplit
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+import aiohttp
+from aiohttp.abc import ResolveResult
+from yarl import URL
+
+from eoscale.access import endpoints, loop
+from eoscale.errors import AccessError, scrub
+
+_HOPS = 10
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_REFUSALS = frozenset({400, 401, 403, 404, 410})
+"""Answers of a URL that was signed for a while, when the while is over."""
+_MOST_ENDS = 4096
+
+
+class _Resolver(aiohttp.ThreadedResolver):
+    """Names that lead into this machine or its network are not followed there."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: AddressFamily = AddressFamily.AF_INET
+    ) -> list[ResolveResult]:
+        found = await super().resolve(host, port, family)
+        for each in found:
+            endpoints.check_address(f"{host}:{port}", each["host"])
+        return found
+
+
+@dataclass
+class _Client:
+    """What a process knows of the hosts that it asks."""
+
+    session: aiohttp.ClientSession
+    jars: defaultdict[str, aiohttp.CookieJar] = field(
+        default_factory=lambda: defaultdict(lambda: aiohttp.CookieJar(unsafe=True, quote_cookie=False))
+    )
+    """By origin: a cookie goes back to the host that set it and to no other, whatever domain it names."""
+    ends: dict[str, str] = field(default_factory=dict)
+    """Where the chain of a URL ended, if only where it began."""
+    walks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    """Held while it is not known where the chain of a URL ends."""
+    plain: set[str] = field(default_factory=set)
+    steered: set[str] = field(default_factory=set)
+    """Origins that have redirected, set a cookie, or asked for fewer requests."""
+
+    def steer(self, origin: str) -> None:
+        """Take note of a host that needs this client."""
+        self.steered.add(origin)
+        self.plain.discard(origin)
+
+    def keep(self, url: str, end: str) -> None:
+        """Remember where a chain ended."""
+        while len(self.ends) >= _MOST_ENDS:
+            del self.ends[next(iter(self.ends))]
+        self.ends[url] = end
+
+
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, _Client] = WeakKeyDictionary()
+
+
+def _client() -> _Client:
+    running = asyncio.get_running_loop()
+    if running not in _clients:
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, resolver=_Resolver()),  # ranges bound the connections
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+            headers={"Accept-Encoding": "identity"},
+            auto_decompress=False,
+        )
+        session._retry_connection = False  # noqa: SLF001  it would ask again by itself, without being counted
+        loop.at_stop(session.close)
+        _clients[running] = _Client(session)
+    return _clients[running]
+
+
+def plain(url: str) -> bool:
+    """Return whether the host of a URL answered without redirect and cookie, and the URL is not signed."""
+    parts = urlsplit(url)
+    return not parts.query and f"{parts.scheme}://{parts.netloc}" in _client().plain
+
+
+def watch(url: str) -> None:
+    """Have the host of a URL read by this client from now on."""
+    parts = urlsplit(url)
+    _client().steer(f"{parts.scheme}://{parts.netloc}")
+
+
+async def answer(url: str, headers: Mapping[str, str], stack: AsyncExitStack) -> aiohttp.ClientResponse:
+    """Return the answer to a GET from where the redirects of a URL end: who asks first finds that for all.
+
+    Parameters
+    ----------
+    url : str
+    headers : mapping
+        To send with each hop.
+    stack : AsyncExitStack
+        On whose end the answer is closed.
+
+    Raises
+    ------
+    ForbiddenError
+        If a hop must not be asked.
+    AccessError
+        If there are too many of them.
+    aiohttp.ClientError, OSError, ValueError
+        If a host does not answer, or leads to what is no URL.
+    """
+    client = _client()
+    while True:
+        async with client.walks.setdefault(url, asyncio.Lock()):
+            if url not in client.ends:
+                end, answered = await stack.enter_async_context(_followed(client, url, headers))
+                if answered.status == 206:
+                    client.keep(url, end)
+                return answered
+        end = client.ends[url]
+        _, answered = await stack.enter_async_context(_followed(client, end, headers))
+        if end == url or answered.status not in _REFUSALS:
+            return answered
+        if client.ends.get(url) == end:
+            del client.ends[url]
+
+
+@asynccontextmanager
+async def _followed(
+    client: _Client, url: str, headers: Mapping[str, str]
+) -> AsyncIterator[tuple[str, aiohttp.ClientResponse]]:
+    """Yield where the redirects of a URL end, and the answer from there."""
+    here = url
+    for _ in range(_HOPS + 1):
+        endpoints.check(here)
+        origin = f"{urlsplit(here).scheme}://{urlsplit(here).netloc}"
+        jar, address = client.jars[origin], URL(here, encoded=True)
+        cookies = jar.filter_cookies(address).output(attrs=[], header="", sep=";").strip()
+        sent = {**headers, "Cookie": cookies} if cookies else headers
+        async with client.session.get(address, headers=sent, allow_redirects=False) as answer:
+            jar.update_cookies(answer.cookies, address)
+            if answer.status in _REDIRECTS or answer.cookies:
+                client.steer(origin)
+            if answer.status not in _REDIRECTS:
+                if origin not in client.steered and answer.status == 206:
+                    client.plain.add(origin)
+                yield here, answer
+                return
+            here = urljoin(here, answer.headers.get("Location", ""))
+    raise AccessError(
+        f"{scrub(url)} cannot be read: redirected more than {_HOPS} times, last to {scrub(here)}"
+    )
