@@ -79,7 +79,7 @@ class Patience:
     Examples
     --------
     >>> Patience().pause(3, 0.0, share=0.5)
-    0.8
+    0.4
     >>> Patience().pause(1, 2.0, share=0.5)
     2.1
     """
@@ -100,7 +100,7 @@ class Patience:
         A random share of a growing time, so that those that failed together do not come back together;
         more by what the service asks for.
         """
-        return after + share * self.pause_seconds * 2.0**attempt / (2 if after else 1)
+        return after + share * self.pause_seconds * 2.0 ** (attempt - 1)
 
     def limit(self, nbytes: int) -> float:
         """Return the seconds that one attempt at so many bytes may take."""

@@ -23,8 +23,6 @@ _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
 _thread: threading.Thread | None = None
 _closing: list[Callable[[], Coroutine[Any, Any, None]]] = []
-_inherited: list[asyncio.AbstractEventLoop | None] = []
-"""Of the parent process. Were it collected here, so would be connections that the parent goes on with."""
 
 
 def run(coroutine: Coroutine[Any, Any, T], *, timeout: float | None = None) -> T:
@@ -102,7 +100,6 @@ def _stop() -> None:
 def _forget() -> None:
     """Drop a loop whose thread stayed in the parent process."""
     global _loop, _thread, _lock
-    _inherited.append(_loop)
     _loop, _thread, _lock = None, None, threading.Lock()
     _closing.clear()
 

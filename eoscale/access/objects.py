@@ -13,7 +13,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import obstore
 from obstore.exceptions import (
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 FAULTS = (BaseError, OSError, ValueError, NotImplementedError)
 """What obstore raises."""
+DISKS = ("", "file")
+"""Schemes of this machine's own files."""
 BUCKETS = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss")
 """Schemes of object stores, with keys from where their own tools look for them."""
 _STATUSES = {
@@ -49,6 +51,21 @@ _REGION = "us-west-2"
 """Where NASA keeps its buckets, unless ``AWS_REGION`` says another one."""
 
 
+def parsed(url: str) -> SplitResult:
+    """Return the parts of a URL.
+
+    Raises
+    ------
+    AccessError
+        If it is none.
+    """
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        reason = str(error).partition("'")[0]  # what it quotes may be a password
+        raise AccessError(f"a URL cannot be read: {reason}") from None
+
+
 def local(url: str) -> Path | None:
     """Return the path of a URL on this machine's disks, without links and ``..``; None of any other.
 
@@ -57,12 +74,8 @@ def local(url: str) -> Path | None:
     AccessError
         If the URL is none.
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        reason = str(error).partition("'")[0]  # what it quotes may be a password
-        raise AccessError(f"a URL cannot be read: {reason}") from None
-    if parts.scheme not in ("", "file"):
+    parts = parsed(url)
+    if parts.scheme not in DISKS:
         return None
     return Path(unquote(parts.path) if parts.scheme else url).resolve()
 

@@ -7,12 +7,10 @@ A transport tries once. It returns the bytes that were asked for, or raises an :
 from __future__ import annotations
 
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from eoscale.access import endpoints, filesystems, https, objects, redirects
 from eoscale.access.attempts import Transient
 from eoscale.access.head import Head
-from eoscale.access.objects import local
 from eoscale.errors import ThrottledError
 
 
@@ -34,7 +32,8 @@ def host(url: str) -> str:
     AccessError
         If the URL is none.
     """
-    return "" if local(url) else urlsplit(url).netloc
+    parts = objects.parsed(url)
+    return "" if parts.scheme in objects.DISKS else parts.netloc
 
 
 def transport(url: str) -> Transport:
@@ -48,10 +47,8 @@ def transport(url: str) -> Transport:
     AccessError
         If the URL is none, or its host must not be asked.
     """
-    if local(url) is not None:
-        return objects
-    scheme = urlsplit(url).scheme
-    if scheme in objects.BUCKETS:
+    scheme = objects.parsed(url).scheme
+    if scheme in (*objects.DISKS, *objects.BUCKETS):
         return objects
     if scheme in ("http", "https"):
         endpoints.check(url)

@@ -83,9 +83,7 @@ def read(index: ChunkIndex, wanted: Wanted) -> Reading:
     return found
 
 
-def readings(
-    wanted: Sequence[tuple[ChunkIndex, Wanted]],
-) -> list[Reading | AccessError | GranuleError]:
+def readings(wanted: Sequence[tuple[ChunkIndex, Wanted]]) -> list[Read]:
     """Return rows of variables of some granules, all asked for at once; an error in place of one that failed.
 
     Parameters
@@ -100,9 +98,7 @@ def readings(
     """
     planned = [_planned(*each) for each in wanted]
 
-    async def attempt(
-        index: ChunkIndex, columns: _Columns | GranuleError
-    ) -> Reading | AccessError | GranuleError:
+    async def attempt(index: ChunkIndex, columns: _Columns | GranuleError) -> Read:
         try:
             return columns if isinstance(columns, GranuleError) else await _read(index, columns)
         except AccessError as error:

@@ -87,7 +87,7 @@ def test_pauses_grow_and_are_never_shorter_than_the_service_asks(
 ) -> None:
     patience = Patience(pause_seconds=base)
     pause = patience.pause(attempt, after, share)
-    assert after <= pause <= after + base * 2.0**attempt
+    assert after <= pause <= after + base * 2.0 ** (attempt - 1)
     assert pause <= patience.pause(attempt + 1, after, share)
     assert pause <= patience.pause(attempt, after, 1.0)
 

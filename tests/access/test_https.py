@@ -15,7 +15,7 @@ import aiohttp
 import numpy as np
 import pytest
 import trustme
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eoscale.access import https, loop
@@ -192,6 +192,7 @@ def test_a_host_that_wants_no_requests_for_long_is_told_of_at_once(allow: Allow,
     st.text(max_size=40)
     | st.from_regex(r"\A[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,12} \d\d:\d\d:\d\d (GMT|[+-]\d{1,20})\Z")
 )
+@example("Fri, 31 Dec 2027 23:59:59 +" + "9" * 60)
 def test_whatever_a_host_says_of_when_to_come_back_is_a_time(told: str) -> None:
     answer = cast("aiohttp.ClientResponse", SimpleNamespace(headers={"Retry-After": told}))
     assert https._after(answer) >= 0

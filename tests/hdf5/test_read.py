@@ -12,9 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eoscale.access.ranges import Cost, coalesce
-from eoscale.errors import AccessError, CorruptGranuleError, MissingVariableError
+from eoscale.errors import (
+    AccessError,
+    CorruptGranuleError,
+    MissingVariableError,
+    RecipeError,
+    UnsafeGranuleError,
+)
 from eoscale.hdf5.index import index
-from eoscale.hdf5.read import read
+from eoscale.hdf5.read import Reading, read, readings
 from eoscale.model.chunk_index import ChunkIndex
 from eoscale.model.columns import Rows
 from tests.hdf5.files import MAKERS, VERSIONS, granule, noise, oracle, same, write
@@ -69,6 +75,45 @@ def test_any_rows_are_those_of_h5py(
     whole = oracle(folder / f"{version}.h5", path)
     rows = subset(data, len(whole))
     assert same(read(indexes[version], {path: rows}).columns[path], whole[rows])
+
+
+def test_some_granules_are_read_at_once_and_one_that_fails_stops_no_other(
+    folder: Path, server: RangeServer, tmp_path: Path
+) -> None:
+    paths = {path: None for path in PATHS if "text" not in path}
+    places = [str(folder / f"{VERSIONS[0]}.h5"), server.url(f"{VERSIONS[1]}.h5"), str(tmp_path / "a.h5")]
+    (tmp_path / "a.h5").write_bytes((folder / f"{VERSIONS[0]}.h5").read_bytes())
+    tables = [index(granule(place), PATHS) for place in places]
+    (tmp_path / "a.h5").unlink()
+    near, far, gone, none = readings([*((table, paths) for table in tables), (tables[0], {"gt9l/h": None})])
+    assert isinstance(near, Reading)
+    assert isinstance(far, Reading)
+    for version, reading in zip(VERSIONS, (near, far), strict=False):
+        for path in paths:
+            assert same(reading.columns[path], oracle(folder / f"{version}.h5", path)), path
+    assert type(gone) is AccessError
+    assert type(none) is MissingVariableError
+    assert none.granule == tables[0].granule
+
+
+@pytest.mark.parametrize("rows", [[0, 0], [1, 0], [-1, 0], [0, 10**9]])
+def test_rows_that_are_not_those_of_the_variable_are_refused(
+    indexes: dict[str, ChunkIndex], rows: list[int]
+) -> None:
+    path = ROWED[0]
+    with pytest.raises(RecipeError, match=f"{path} has .* rows: expected some of them, ascending, each once"):
+        read(indexes[VERSIONS[0]], {path: np.array(rows)})
+
+
+def test_more_than_fits_in_memory_is_refused_though_the_file_holds_nothing_of_it(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name in "abc":
+            file.create_dataset(name, (2**30,), "f8", chunks=(2**24,))
+    table = index(granule(tmp_path / "a.h5"), "abc")
+    with pytest.raises(UnsafeGranuleError, match=r"takes 26 GB of memory.*read it in blocks of rows"):
+        read(table, dict.fromkeys("abc"))
+    rows = np.array([5, 2**30 - 1])
+    assert read(table, dict.fromkeys("abc", rows)).columns["c"].tolist() == [0, 0]
 
 
 @given(st.data())
