@@ -73,6 +73,8 @@ async def _asked(url: str, ask: Callable[[Any, str], T]) -> T:
         return await asyncio.to_thread(lambda: ask(*fsspec.core.url_to_fs(url)))
     except AccessError:
         raise
+    except ImportError as error:  # it says which package is lacking
+        raise AccessError(f"{scrub(url)} cannot be read: {error}") from None
     except (FileNotFoundError, PermissionError) as error:
         raise AccessError(f"{scrub(url)} cannot be read: {type(error).__name__}") from None
     except (OSError, EOFError, ftplib.error_temp) as error:

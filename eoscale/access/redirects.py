@@ -1,8 +1,8 @@
 """Redirects, followed hop by hop, each checked as the first URL was.
 
 Where a chain ends is kept, and asked from there on until it refuses: one signed URL serves all ranges of a
-granule. A host that answered without redirect and cookie is *plain*: obstore may read it, which is faster,
-and would follow a redirect unseen.
+granule. A URL that has answered by itself, of a host that has neither redirected nor set a cookie, is
+*plain*: obstore may read it, which is faster, and would follow a redirect unseen.
 """
 
 from __future__ import annotations
@@ -55,14 +55,8 @@ class _Client:
     """Where the chain of a URL ended, if only where it began."""
     walks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """Held while it is not known where the chain of a URL ends."""
-    plain: set[str] = field(default_factory=set)
     steered: set[str] = field(default_factory=set)
     """Origins that have redirected, set a cookie, or asked for fewer requests."""
-
-    def steer(self, origin: str) -> None:
-        """Take note of a host that needs this client."""
-        self.steered.add(origin)
-        self.plain.discard(origin)
 
     def keep(self, url: str, end: str) -> None:
         """Remember where a chain ended."""
@@ -91,15 +85,19 @@ def _client() -> _Client:
 
 
 def plain(url: str) -> bool:
-    """Return whether the host of a URL answered without redirect and cookie, and the URL is not signed."""
-    parts = urlsplit(url)
-    return not parts.query and f"{parts.scheme}://{parts.netloc}" in _client().plain
+    """Return whether a URL answered by itself, is not signed, and its host needs no watching."""
+    client = _client()
+    return client.ends.get(url) == url and not urlsplit(url).query and _origin(url) not in client.steered
 
 
 def watch(url: str) -> None:
     """Have the host of a URL read by this client from now on."""
+    _client().steered.add(_origin(url))
+
+
+def _origin(url: str) -> str:
     parts = urlsplit(url)
-    _client().steer(f"{parts.scheme}://{parts.netloc}")
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 async def answer(url: str, headers: Mapping[str, str], stack: AsyncExitStack) -> aiohttp.ClientResponse:
@@ -146,17 +144,15 @@ async def _followed(
     here = url
     for _ in range(_HOPS + 1):
         endpoints.check(here)
-        origin = f"{urlsplit(here).scheme}://{urlsplit(here).netloc}"
+        origin = _origin(here)
         jar, address = client.jars[origin], URL(here, encoded=True)
         cookies = jar.filter_cookies(address).output(attrs=[], header="", sep=";").strip()
         sent = {**headers, "Cookie": cookies} if cookies else headers
         async with client.session.get(address, headers=sent, allow_redirects=False) as answer:
             jar.update_cookies(answer.cookies, address)
             if answer.status in _REDIRECTS or answer.cookies:
-                client.steer(origin)
+                client.steered.add(origin)
             if answer.status not in _REDIRECTS:
-                if origin not in client.steered and answer.status == 206:
-                    client.plain.add(origin)
                 yield here, answer
                 return
             here = urljoin(here, answer.headers.get("Location", ""))

@@ -39,8 +39,8 @@ def host(url: str) -> str:
 def transport(url: str) -> Transport:
     """Return what reads a URL.
 
-    A host is first asked by the https client, which follows redirects one by one; one that has answered
-    without any is read by obstore from then on, until it asks for fewer requests.
+    A URL is first asked by the https client, which follows redirects one by one; one that has answered
+    without any is read by obstore from then on, until its host asks for fewer requests.
 
     Raises
     ------

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import pytest
 
 from eoscale.access import loop, ranges, redirects
 from eoscale.access.attempts import Patience
-from tests.servers.redirects import Host
+from tests.access.remote import CONTENT, Allow
+from tests.servers.redirects import Archive, Host, archive
 
 
 @pytest.fixture
@@ -26,10 +27,18 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def allow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def allow(monkeypatch: pytest.MonkeyPatch) -> Allow:
     """Return what allows some hosts."""
 
     def allowed(*hosts: Host) -> None:
         monkeypatch.setenv("EOSCALE_ALLOW_HOSTS", ",".join(host.host for host in hosts))
 
     return allowed
+
+
+@pytest.fixture
+def earthdata(allow: Allow) -> Iterator[Archive]:
+    """Return an archive with a login, whose granules lie behind signed URLs of a third host."""
+    with archive(CONTENT) as made:
+        allow(*made.hosts)
+        yield made

@@ -1,18 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import ssl
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
 from time import perf_counter, time
 from types import SimpleNamespace
-from typing import TypeAlias, cast
+from typing import cast
 
 import aiohttp
-import numpy as np
 import pytest
 import trustme
 from hypothesis import example, given
@@ -21,36 +19,11 @@ from hypothesis import strategies as st
 from eoscale.access import https, loop
 from eoscale.errors import AccessError, ThrottledError
 from tests.access import pieces
+from tests.access.remote import CONTENT, EXPECTED, Allow, first, read, whole
 from tests.access.test_loop import script
-from tests.servers.redirects import ETAG, Answer, Archive, Asked, Host, archive, part
+from tests.servers.redirects import ETAG, Answer, Archive, Asked, Host, part
 
-CONTENT = random.Random(7).randbytes(300_000)  # noqa: S311  no secret
-OFFSETS, SIZES = np.arange(0, 300_000, 20_000), np.full(15, 700)
-EXPECTED = [CONTENT[start : start + 700] for start in OFFSETS]
 pytestmark = pytest.mark.usefixtures("fresh")
-Allow: TypeAlias = Callable[..., None]
-
-
-@pytest.fixture
-def earthdata(allow: Allow) -> Iterator[Archive]:
-    with archive(CONTENT) as made:
-        allow(*made.hosts)
-        yield made
-
-
-def read(url: str, etag: str = ETAG) -> list[bytes]:
-    found, _ = pieces.read(url, etag, OFFSETS, SIZES)
-    return [bytes(body) for body in found]
-
-
-def first(url: str, size: int = 700) -> bytes:
-    """Return the first bytes of an object."""
-    found, _ = pieces.read(url, ETAG, np.array([0]), np.array([size]))
-    return bytes(found[0])
-
-
-def whole(asked: Asked) -> Answer:
-    return part(CONTENT, asked)
 
 
 def test_what_a_server_says_of_its_bytes_does_not_change_them(allow: Allow) -> None:

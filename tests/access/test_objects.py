@@ -126,7 +126,7 @@ def test_an_object_that_was_replaced_is_refused_by_the_service(
     aws.pipe_file(url, CONTENT[::-1])
     service.answered.clear()
     with pytest.raises(ChangedError, match=f"{url} cannot be read: 412 .* it changed since it was indexed"):
-        read(url, head.etag)
+        pieces.read(url, head.etag, np.array([3]), np.array([5]))
     assert set(service.answered) == {("GET", "412")}
 
 
@@ -172,7 +172,7 @@ def test_what_is_not_there_is_an_access_error(service: BucketServer, bucket: str
         with pytest.raises(AccessError, match=f"{url} cannot be read: not found"):
             pieces.head(url)
     with pytest.raises(AccessError, match="there is no such bucket"):
-        read("s3://no-such-bucket/a.h5", '"1"')
+        pieces.read("s3://no-such-bucket/a.h5", '"1"', np.array([3]), np.array([5]))
     assert set(service.answered) == {("HEAD", "404"), ("GET", "404")}
 
 

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import random
 import socket
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,35 +12,10 @@ from hypothesis import strategies as st
 from eoscale.access.head import Head
 from eoscale.errors import AccessError, ForbiddenError
 from tests.access import pieces
-from tests.servers.redirects import ETAG, Answer, Archive, Asked, Host, archive, part, redirect
+from tests.access.remote import CONTENT, EXPECTED, OFFSETS, Allow, first, read, whole
+from tests.servers.redirects import ETAG, Answer, Archive, Asked, Host, part, redirect
 
-CONTENT = random.Random(7).randbytes(300_000)  # noqa: S311  no secret
-OFFSETS, SIZES = np.arange(0, 300_000, 20_000), np.full(15, 700)
-EXPECTED = [CONTENT[start : start + 700] for start in OFFSETS]
 pytestmark = pytest.mark.usefixtures("fresh")
-Allow: TypeAlias = Callable[..., None]
-
-
-@pytest.fixture
-def earthdata(allow: Allow) -> Iterator[Archive]:
-    with archive(CONTENT) as made:
-        allow(*made.hosts)
-        yield made
-
-
-def read(url: str, etag: str = ETAG) -> list[bytes]:
-    found, _ = pieces.read(url, etag, OFFSETS, SIZES)
-    return [bytes(body) for body in found]
-
-
-def first(url: str, size: int = 700) -> bytes:
-    """Return the first bytes of an object."""
-    found, _ = pieces.read(url, ETAG, np.array([0]), np.array([size]))
-    return bytes(found[0])
-
-
-def whole(asked: Asked) -> Answer:
-    return part(CONTENT, asked)
 
 
 def test_a_chain_is_walked_once_and_its_end_serves_all_ranges(earthdata: Archive) -> None:

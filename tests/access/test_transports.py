@@ -247,12 +247,23 @@ def test_the_query_of_a_signed_url_is_sent(server: RangeServer) -> None:
     assert {path for path, _, _ in server.asked} == {"/a.h5?X-Signature=abc%2Bd&X-Expires=60"}
 
 
-def test_a_plain_host_is_read_by_obstore_from_the_second_request_on(allow: Allow) -> None:
+def test_a_plain_url_is_read_by_obstore_from_the_second_request_on(allow: Allow) -> None:
     with Host(whole) as host:
         allow(host)
-        assert pieces.head(f"{host.origin}/a.h5") == pieces.head(f"{host.origin}/b.h5")
-        assert read(f"{host.origin}/c.h5", ETAG) == EXPECTED
+        assert pieces.head(f"{host.origin}/a.h5") == pieces.head(f"{host.origin}/a.h5")
+        assert read(f"{host.origin}/a.h5", ETAG) == EXPECTED
     assert host.clients() == [AIOHTTP, *[OBSTORE] * 3]
+
+
+def test_a_url_that_redirects_is_walked_hop_by_hop_on_a_plain_host_too(allow: Allow) -> None:
+    with Host(whole) as host, Host(whole) as forbidden:
+        allow(host)
+        pieces.head(f"{host.origin}/a.h5")
+        host.reply = lambda asked: redirect(f"{forbidden.origin}{asked.path}")
+        with pytest.raises(ForbiddenError, match="is refused"):
+            read(f"{host.origin}/b.h5", ETAG)
+    assert set(host.clients()) == {AIOHTTP}
+    assert forbidden.asked == []
 
 
 def test_a_host_that_redirected_or_set_a_cookie_is_never_read_by_obstore(allow: Allow) -> None:
