@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -175,6 +176,16 @@ def found(index: Indexed) -> str:
     return "shared" if index.fallback else "whole"
 
 
+@pytest.fixture
+def frozen() -> Iterator[None]:
+    """Keep what other tests made out of the way of the collector, which would go through all of it."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("frozen")
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not tell what is open")
 def test_ten_thousand_granules_leave_no_file_thread_or_memory_behind(
     tmp_path: Path,
