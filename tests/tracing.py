@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,7 +47,7 @@ def tracing() -> Iterator[Trace]:
         etag: str,
         offsets: NDArray[np.int64],
         sizes: NDArray[np.int64],
-        take: Callable[[int, memoryview], None],
+        take: Callable[[Mapping[int, memoryview]], None],
     ) -> Coroutine[Any, Any, Cost]:
         trace.asked.update(zip([url] * len(offsets), offsets.tolist(), sizes.tolist(), strict=True))
         return deliver(url, etag, offsets, sizes, take)

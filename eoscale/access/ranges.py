@@ -7,7 +7,7 @@ pass, ask twice what is late, and cancel the rest when one request has failed fo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -132,7 +132,7 @@ async def deliver(
     etag: str,
     offsets: NDArray[np.int64],
     sizes: NDArray[np.int64],
-    take: Callable[[int, memoryview], None],
+    take: Callable[[Mapping[int, memoryview]], None],
 ) -> Cost:
     """Hand over the bytes of each range as they come, and return what they cost.
 
@@ -145,7 +145,7 @@ async def deliver(
     offsets, sizes : (n,) int64
         As of :func:`coalesce`.
     take : callable
-        Called in other threads, some at once, with the number of a range and its bytes.
+        Called in other threads, some at once, with the bytes of ranges that came together, by number.
 
     Raises
     ------
@@ -155,9 +155,8 @@ async def deliver(
     spans = coalesce(offsets, sizes)
 
     def cut(span: Span, body: memoryview) -> None:
-        for member in span.members:
-            begin = int(offsets[member]) - span.start
-            take(member, body[begin : begin + int(sizes[member])])
+        starts = {member: int(offsets[member]) - span.start for member in span.members}
+        take({member: body[start : start + int(sizes[member])] for member, start in starts.items()})
 
     async def one(span: Span) -> None:
         here = budgets.here()

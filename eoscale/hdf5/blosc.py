@@ -9,9 +9,9 @@ Source: README_CHUNK_FORMAT.rst of C-Blosc 1.21.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain
-from struct import Struct
+from struct import Struct, pack_into
 from typing import NamedTuple
 
 import numpy as np
@@ -23,14 +23,12 @@ from eoscale.errors import CorruptGranuleError, UnsupportedFilterError
 BYTES, COPIED, BITS, WHOLE = 1, 2, 4, 16
 """Flags of a frame: elements have their bytes shuffled, all is stored as it is, elements have their bits
 shuffled, blocks are not split by the bytes of an element. The three bits above are the codec."""
-BLOSCLZ, LZ4, SNAPPY, ZLIB, ZSTD = (codec << 5 for codec in range(5))
+LZ4, SNAPPY, ZSTD = (codec << 5 for codec in (1, 2, 4))
 WIDEST = 255
 """Bytes of an element that can be shuffled."""
 _VERSION, _CODEC_VERSION = 2, 1
 _HEADER = Struct("<4B3i")
 _LENGTH = Struct("<i")
-_ONE_BLOCK = Struct("<4B5i")
-"""Header of a frame, where its one block begins, and the length of that."""
 
 # Dask has the threads; zarr asks for the same
 blosc.use_threads = False
@@ -83,26 +81,41 @@ def decompress(data: bytes | memoryview, room: int) -> memoryview:
     return _decompressed(data)
 
 
-def unshuffle(data: bytes | memoryview, width: int) -> memoryview:
-    """Put the bytes of elements together again.
+def unshuffle(blocks: Iterable[bytes | memoryview], size: int, width: int, values: NDArray[np.uint8]) -> None:
+    """Put the bytes of elements together again, in blocks that each were shuffled by themselves.
 
     Parameters
     ----------
-    data : bytes
-        The first bytes of all elements, their second ones, and so on; at the end what fills no element.
+    blocks : iterable of bytes
+        What does not fill an element lies at the end of each, as it is.
+    size : int
+        Bytes of each block, at least two elements.
     width : int
         Bytes of an element, at most :data:`WIDEST`.
+    values : (n,) uint8
+        Contiguous; receives the bytes of all blocks, one behind the other.
 
     Examples
     --------
-    >>> unshuffle(b"acebdf.", 2).tobytes()
-    b'abcdef.'
+    >>> values = np.empty(14, np.uint8)
+    >>> unshuffle([b"acebdf.", b"gikhjl."], 7, 2, values)
+    >>> values.tobytes()
+    b'abcdef.ghijkl.'
     """
-    # all in one call: threads that give up the interpreter and take it again many times wait for each other
-    size, start = len(data), _HEADER.size + _LENGTH.size
-    sizes = size, size, _ONE_BLOCK.size + size, start, size
-    header = _ONE_BLOCK.pack(_VERSION, _CODEC_VERSION, BYTES | WHOLE, width, *sizes)
-    return _decompressed(b"".join((header, data)))
+    # a block that has the length of its values is one that is not packed
+    count = values.size // size
+    first = _HEADER.size + _LENGTH.size * count
+    starts = range(first, first + count * (_LENGTH.size + size), _LENGTH.size + size)
+    frame = np.empty(starts.stop, np.uint8).data
+    _HEADER.pack_into(
+        frame, 0, _VERSION, _CODEC_VERSION, LZ4 | BYTES | WHOLE, width, values.size, size, starts.stop
+    )
+    pack_into(f"<{count}i", frame, _HEADER.size, *starts)
+    for start, block in zip(starts, blocks, strict=True):
+        _LENGTH.pack_into(frame, start, size)
+        begin = start + _LENGTH.size
+        frame[begin : begin + size] = block
+    _decompressed(frame, values)
 
 
 def undo(

@@ -8,8 +8,8 @@ file no more than what is in flight.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby, islice, repeat
 from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
@@ -28,7 +28,7 @@ from eoscale.errors import (
     UnsupportedFilterError,
 )
 from eoscale.hdf5.file import File
-from eoscale.hdf5.filters import DECODED, decode
+from eoscale.hdf5.filters import DECODED, TOGETHER, decode, decode_many
 from eoscale.hdf5.format import texts
 from eoscale.model.chunk_index import UNALLOCATED, ChunkIndex, DatasetIndex
 from eoscale.model.columns import Array, Rows
@@ -123,10 +123,38 @@ class _Column(NamedTuple):
     values: Array
     """(n, ...), where each chunk is put as it lands; the fill value where there is none."""
 
-    def put(self, number: int, raw: memoryview) -> None:
-        """Decode a chunk, and put the rows of it that are wanted in their place."""
+    def put(self, numbers: NDArray[np.int64], raws: Sequence[memoryview]) -> None:
+        """Decode chunks, ascending by number, and put the rows of them that are wanted in their place."""
+        count = max(1, TOGETHER // self.dataset.chunk_nbytes)
+        for start in range(0, numbers.size, count):
+            some = slice(start, start + count)
+            self._put(numbers[some], raws[some])
+
+    def _put(self, numbers: NDArray[np.int64], raws: Sequence[memoryview]) -> None:
+        dataset, place = self.dataset, self._place(numbers)
+        masks = dataset.masks.reshape(-1)[numbers].tolist()
+        if place is not None:
+            decode_many(raws, dataset, masks, _flat(place))
+            return
+        chunks: Iterable[Array] = map(decode, raws, repeat(dataset), masks)
+        if not dataset.clipped:
+            chunks = together = np.empty((numbers.size, *dataset.chunk_shape), dataset.dtype)
+            decode_many(raws, dataset, masks, _flat(together))
+        for number, chunk in zip(numbers.tolist(), chunks, strict=True):
+            self._copy(number, chunk)
+
+    def _place(self, numbers: NDArray[np.int64]) -> Array | None:
+        """Return the values that chunks fill whole, one behind the other; None where they do not."""
         dataset = self.dataset
-        chunk = decode(raw, dataset, int(dataset.masks.flat[number]))
+        if self.rows is not None or not dataset.shape or dataset.chunk_shape[1:] != dataset.shape[1:]:
+            return None
+        begin, end = int(numbers[0]) * dataset.chunk_shape[0], (int(numbers[-1]) + 1) * dataset.chunk_shape[0]
+        follow = numbers[-1] - numbers[0] + 1 == numbers.size
+        return self.values[begin:end] if follow and end <= dataset.shape[0] else None
+
+    def _copy(self, number: int, chunk: Array) -> None:
+        """Put the rows of a chunk that are wanted in their place."""
+        dataset = self.dataset
         if not dataset.shape:
             self.values[...] = chunk.reshape(self.values.shape)
             return
@@ -142,6 +170,11 @@ class _Column(NamedTuple):
             low, high = np.searchsorted(self.rows, [begin, end]).tolist()
             target[0], source[0] = slice(low, high), _compact(self.rows[low:high] - begin)
         self.values[tuple(target)] = chunk[tuple(source)]
+
+
+def _flat(values: Array) -> NDArray[np.uint8]:
+    """Return the bytes of contiguous values."""
+    return values.reshape(-1).view(np.uint8)
 
 
 def _compact(rows: Rows) -> slice | Rows:
@@ -196,16 +229,18 @@ def _column(dataset: DatasetIndex, rows: Rows | None) -> _Column:
 
 
 async def _read(index: ChunkIndex, columns: _Columns) -> Reading:
-    pieces = [(column, number) for column in columns.values() for number in column.numbers.tolist()]
+    pieces = [(path, number) for path, column in columns.items() for number in column.numbers.tolist()]
     tables = [
         (column.dataset.offsets.reshape(-1)[column.numbers], column.dataset.sizes.reshape(-1)[column.numbers])
         for column in columns.values()
     ]
     offsets, sizes = np.concatenate(tables, axis=1) if tables else np.empty((2, 0), np.int64)
 
-    def take(member: int, raw: memoryview) -> None:
-        column, number = pieces[member]
-        column.put(number, raw)
+    def take(found: Mapping[int, memoryview]) -> None:
+        for path, members in groupby(sorted(found), lambda member: pieces[member][0]):
+            some = list(members)
+            numbers = np.array([pieces[member][1] for member in some])
+            columns[path].put(numbers, [found[member] for member in some])
 
     cost = await ranges.deliver(index.url, index.etag, offsets, sizes, take)
     values = {path: column.values for path, column in columns.items()}

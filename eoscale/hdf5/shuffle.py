@@ -8,7 +8,10 @@ and its README.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
+from numpy.typing import NDArray
 
 from eoscale.errors import CorruptGranuleError, UnsupportedFilterError
 from eoscale.hdf5 import blosc, lz4, zstd
@@ -19,28 +22,40 @@ _USUAL_BLOCK, _SMALLEST_BLOCK = 8192, 128
 """Where the file states no size of a block: bytes, and elements at least."""
 
 
-def unshuffle(data: bytes | memoryview, width: int) -> bytes | memoryview:
-    """Put the bytes of elements together again.
+def unshuffle(blocks: Iterable[bytes | memoryview], size: int, width: int, values: NDArray[np.uint8]) -> None:
+    """Put the bytes of elements together again, in blocks that each were shuffled by themselves.
 
     Parameters
     ----------
-    data : bytes
-        What does not fill an element lies at the end, as it is.
+    blocks : iterable of bytes
+        What does not fill an element lies at the end of each, as it is.
+    size : int
+        Bytes of each block, above zero.
     width : int
         Bytes of an element: the file's word, however large.
+    values : (n,) uint8
+        Contiguous; receives the bytes of all blocks, one behind the other.
 
     Examples
     --------
-    >>> unshuffle(b"acebdf", 2).tobytes()
-    b'abcdef'
+    >>> values = np.empty(8, np.uint8)
+    >>> unshuffle([b"acbd", b"egfh"], 4, 2, values)
+    >>> values.tobytes()
+    b'abcdefgh'
     """
-    if width <= 1 or len(data) < 2 * width:
-        return data  # one element keeps its order
+    if 2 * width > size or width <= 1:  # one element keeps its order
+        flat = values.data
+        for start, block in zip(range(0, values.size, size), blocks, strict=True):
+            flat[start : start + size] = block
+        return
     if width <= blosc.WIDEST:
-        return blosc.unshuffle(data, width)
-    count = len(data) // width
-    planes, rest = np.split(np.frombuffer(data, np.uint8), [count * width])
-    return np.concatenate([planes.reshape(width, count).T.reshape(-1), rest]).data
+        blosc.unshuffle(blocks, size, width, values)
+        return
+    whole = size - size % width
+    for block, target in zip(blocks, values.reshape(-1, size), strict=True):
+        data = np.frombuffer(block, np.uint8)
+        target[:whole].reshape(-1, width)[...] = data[:whole].reshape(width, -1).T
+        target[whole:] = data[whole:]
 
 
 def unbitshuffle(data: bytes | memoryview, parameters: tuple[int, ...], room: int) -> memoryview:

@@ -19,6 +19,6 @@ def read(
     url: str, etag: str, offsets: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> tuple[list[memoryview], Cost]:
     """Return the bytes of each range in the order given, and what they cost."""
-    pieces = [memoryview(b"")] * len(offsets)
-    cost = loop.run(ranges.deliver(url, etag, offsets, sizes, pieces.__setitem__))
-    return pieces, cost
+    pieces: dict[int, memoryview] = {}
+    cost = loop.run(ranges.deliver(url, etag, offsets, sizes, pieces.update))
+    return [pieces[number] for number in range(len(offsets))], cost

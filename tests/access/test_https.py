@@ -222,7 +222,7 @@ READS = """
     head = loop.run(ranges.head(url))
     pieces = {}
     offsets, sizes = np.arange(0, 300_000, 20_000), np.full(15, 700)
-    loop.run(ranges.deliver(url, head.etag, offsets, sizes, pieces.__setitem__))
+    loop.run(ranges.deliver(url, head.etag, offsets, sizes, pieces.update))
     assert (head.size, sorted(pieces)) == (300_000, list(range(15)))
     try:
         loop.run(ranges.head(bad))

@@ -139,7 +139,7 @@ def test_processes_that_read_and_close_nothing_all_exit_cleanly(tmp_path: Path) 
         offsets = np.arange(0, head.size, 65536)
         pieces = {}
         sizes = np.full(offsets.size, 512)
-        cost = loop.run(ranges.deliver(url, head.etag, offsets, sizes, pieces.__setitem__))
+        cost = loop.run(ranges.deliver(url, head.etag, offsets, sizes, pieces.update))
         assert cost.requests == offsets.size == 16 == len(pieces)
         assert all(len(piece) == 512 for piece in pieces.values())
         """

@@ -4,7 +4,7 @@ import asyncio
 import pickle
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -224,9 +224,10 @@ def test_no_more_bytes_are_asked_for_than_those_taken_leave_room_for(
     taken, most = 0, 0
     offsets, sizes = np.arange(0, SIZE - 9000, 30_000), np.full(10, 9000)
 
-    def take(number: int, body: memoryview) -> None:
+    def take(found: Mapping[int, memoryview]) -> None:
         nonlocal taken, most
         sleep(0.02)
+        ((number, body),) = found.items()
         start = int(offsets[number])
         assert body == CONTENT[start : start + 9000]
         with lock:
@@ -283,8 +284,8 @@ def test_an_error_of_who_takes_the_bytes_stops_the_read_and_is_raised(
     etag = pieces.head(places.remote).etag
     seen = len(places.server.gets)
 
-    def take(number: int, _body: memoryview) -> None:
-        raise KeyError(number)
+    def take(found: Mapping[int, memoryview]) -> None:
+        raise KeyError(*found)
 
     offsets, sizes = np.arange(0, SIZE, 20_000), np.full(15, 3500)
     assert small_budget < sum(sizes)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numcodecs import blosc
 
 from eoscale.errors import CorruptGranuleError, UnsupportedFilterError
-from eoscale.hdf5.blosc import COPIED, SNAPPY, WHOLE, decompress, undo, unshuffle
+from eoscale.hdf5.blosc import COPIED, SNAPPY, WHOLE, decompress, undo
 from eoscale.hdf5.filters import BLOSC, decode
 from eoscale.model.chunk_index import Filter
 from eoscale.model.columns import Array
@@ -87,12 +87,6 @@ def test_snappy_is_refused_by_name() -> None:
     assert packed.raw[2] & ~31 == SNAPPY
     with pytest.raises(UnsupportedFilterError, match="beam/h: blosc with Snappy"):
         packed.decoded()
-
-
-@given(width=st.integers(2, 255), count=st.integers(1, 50), rest=st.binary(max_size=254))
-def test_planes_of_bytes_become_elements(width: int, count: int, rest: bytes) -> None:
-    planes, rest = noise("<u1", width, count), rest[: width - 1]
-    assert unshuffle(planes.tobytes() + rest, width).tobytes() == planes.T.tobytes() + rest
 
 
 def test_a_block_that_does_not_hold_its_bytes_is_refused() -> None:

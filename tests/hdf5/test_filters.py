@@ -23,10 +23,12 @@ from eoscale.hdf5.filters import (
     SHUFFLE,
     ZSTD,
     decode,
+    decode_many,
     fletcher32,
     pipeline,
 )
 from eoscale.model.chunk_index import Filter
+from eoscale.model.columns import Array
 from tests.hdf5.files import noise, same
 from tests.hdf5.stored import Stored, compressible, dataset, described, refused_or_same, step, store, stored
 
@@ -157,6 +159,48 @@ def test_filters_that_a_chunk_skips_are_not_undone(mask: int, size: int) -> None
     assert packed.mask == mask
     assert same(packed.values, values)
     assert same(decode(packed.raw, packed.dataset, packed.mask), values)
+
+
+@pytest.mark.parametrize("codes", [*PIPELINES, (DEFLATE, SHUFFLE), (SHUFFLE, DEFLATE, DEFLATE)], ids=named)
+@given(
+    dtype=st.sampled_from([*DTYPES, "S300"]),
+    size=st.integers(1, 60),
+    masks=st.lists(st.sampled_from([0, 0, 0, 1, 2, 7]), min_size=1, max_size=6),
+    seed=st.integers(0, 99),
+)
+def test_many_chunks_decode_to_what_each_of_them_does(
+    codes: tuple[int, ...], dtype: str, size: int, masks: list[int], seed: int
+) -> None:
+    dataset = described(dtype, (size,), chain(codes))
+    raws = [skipping(codes, mask, compressible(dtype, (size,), seed + i)) for i, mask in enumerate(masks)]
+    values = np.empty((len(raws), size), dtype)
+    decode_many(raws, dataset, masks, values.reshape(-1).view(np.uint8))
+    for row, raw, mask in zip(values, raws, masks, strict=True):
+        assert same(row, decode(raw, dataset, mask))
+
+
+def skipping(codes: tuple[int, ...], mask: int, values: Array) -> bytes:
+    """Return a chunk that some filters are skipped for."""
+    return store(values, *chain(tuple(code for i, code in enumerate(codes) if not mask >> i & 1))).raw
+
+
+@pytest.mark.parametrize("codes", [codes for codes in PIPELINES if codes], ids=named)
+@given(data=st.data())
+def test_one_chunk_of_many_that_is_damaged_is_never_accepted_as_other_values(
+    codes: tuple[int, ...], data: st.DataObject
+) -> None:
+    packed = store(compressible("<f8", (60,), 3), *chain(codes))
+    raws = [packed.raw] * 3
+    number = data.draw(st.integers(0, 2))
+    raws[number] = data.draw(st.sampled_from([packed.raw[:-1], packed.raw[9:], b"", packed.raw + b"\0"]))
+    values = np.empty((3, 60))
+    try:
+        decode_many(raws, packed.dataset, [0] * 3, values.reshape(-1).view(np.uint8))
+    except CorruptGranuleError as error:
+        assert "beam/h" in str(error)  # noqa: PT017  or no error at all
+    else:  # what follows the end of a stream says nothing
+        assert raws[number] == packed.raw + b"\0"
+        assert same(values, np.array([packed.values] * 3))
 
 
 def test_what_cannot_be_made_smaller_decodes_too() -> None:
