@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
-from eoscale.access.attempts import Pace
+from eoscale.access.attempts import Pace, Patience
 
 CONNECTIONS = 64
 """Requests in flight."""
@@ -20,6 +20,7 @@ HEDGES = 4
 """Second requests for late ranges in flight, beside them."""
 IN_FLIGHT = 64 * 2**20
 """Bytes that have been asked for and are not yet worked on."""
+PATIENCE = Patience()
 _PIECES = 64
 """That a thread takes at once, at most."""
 

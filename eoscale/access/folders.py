@@ -8,7 +8,7 @@ import obstore
 from fsspec.utils import glob_translate
 
 from eoscale.access import budgets, objects
-from eoscale.access.attempts import Patience, insist
+from eoscale.access.attempts import insist
 from eoscale.errors import scrub
 
 
@@ -55,4 +55,4 @@ async def matching(glob: str) -> list[tuple[str, int]]:
             raise objects.translated(error, f"{scrub(glob)} cannot be listed") from None
         return found
 
-    return sorted(await insist(ask, Patience(), scrub(glob)))
+    return sorted(await insist(ask, budgets.PATIENCE, scrub(glob)))

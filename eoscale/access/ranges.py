@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eoscale.access import budgets, transports
-from eoscale.access.attempts import Patience, Transient, hedged, insist
+from eoscale.access.attempts import Transient, hedged, insist
 from eoscale.access.head import Head
 from eoscale.errors import AccessError, scrub
 
@@ -26,7 +26,6 @@ GAP = 16 * 2**10
 """Bytes. Two ranges nearer than this are asked for together: 16 KiB cost less than a request."""
 LIMIT = 8 * 2**20
 """Bytes of the longest request that joins ranges."""
-PATIENCE = Patience()
 _PIECES = 4
 """Of a whole object that are copied at once."""
 
@@ -216,11 +215,11 @@ async def _asked(url: str, nbytes: int, ask: Callable[[], Awaitable[T]]) -> T:
         async with here.connections:
             if not host:
                 return await ask()  # a disk is neither late nor busy
-            limit = PATIENCE.limit(nbytes)
+            limit = budgets.PATIENCE.limit(nbytes)
             try:
                 return await hedged(timed, pace.late, limit, here.hedges)
             except TimeoutError:
                 late = AccessError(f"{scrub(url)} gave no answer within {limit:.0f} s")
                 raise Transient(late) from None
 
-    return await insist(attempt, PATIENCE, scrub(url))
+    return await insist(attempt, budgets.PATIENCE, scrub(url))

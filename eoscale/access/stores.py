@@ -19,7 +19,7 @@ from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import LocalStore, ObjectStore
 
 from eoscale.access import budgets, objects
-from eoscale.access.attempts import Patience, insist
+from eoscale.access.attempts import insist
 from eoscale.errors import scrub
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ async def _asked(root: str, deed: str, ask: Callable[[], Awaitable[T]]) -> T:
         except objects.FAULTS as error:
             raise objects.translated(error, f"{_name(root)} cannot be {deed}") from None
 
-    return await insist(attempt, Patience(), _name(root))
+    return await insist(attempt, budgets.PATIENCE, _name(root))
 
 
 async def _put(store: ObjectStore, path: str, content: bytes, version: UpdateVersion | None) -> None:

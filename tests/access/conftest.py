@@ -7,15 +7,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from eoscale.access import loop, ranges, redirects
+from eoscale.access import budgets, loop, redirects
 from eoscale.access.attempts import Patience
 from tests.access.remote import CONTENT, Allow
 from tests.servers.redirects import Archive, Host, archive
 
 
 @pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begin with an https client that knows nothing, and wait for nothing that no server asks for."""
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for nothing that no server asks for."""
+    monkeypatch.setattr(budgets, "PATIENCE", Patience(pause_seconds=0.001))
+
+
+@pytest.fixture
+def fresh(hasty: None) -> None:  # noqa: ARG001  what it does is wanted
+    """Begin with an https client that knows nothing."""
 
     async def forget() -> None:
         client = redirects._clients.pop(asyncio.get_running_loop(), None)
@@ -23,7 +29,6 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
             await client.session.close()
 
     loop.run(forget())
-    monkeypatch.setattr(ranges, "PATIENCE", Patience(pause_seconds=0.001))
 
 
 @pytest.fixture

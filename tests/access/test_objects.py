@@ -15,8 +15,7 @@ from fsspec.asyn import sync
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eoscale.access import objects, ranges
-from eoscale.access.attempts import Patience
+from eoscale.access import objects
 from eoscale.errors import AccessError, ChangedError, CredentialsError, ForbiddenError, ThrottledError
 from eoscale.hdf5.index import index
 from eoscale.hdf5.read import read as read_rows
@@ -66,11 +65,10 @@ def aws(service: BucketServer) -> Iterator[s3fs.S3FileSystem]:
 
 
 @pytest.fixture(autouse=True)
-def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_keys(hasty: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001  what it does is wanted
     """Have each test begin without the keys and the stores of others."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr(ranges, "PATIENCE", Patience(pause_seconds=0.001))
     objects._bucket.cache_clear()
 
 

@@ -99,6 +99,7 @@ def test_an_object_that_is_too_long_is_read_as_empty_and_can_be_replaced(
     assert content(root) == bytes(10)
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize(
     ("place", "reason"),
     [
