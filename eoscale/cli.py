@@ -1,6 +1,8 @@
 """The command line: thin words over the library's functions.
 
-Exit status: 0 published or done, 2 wrong use or recipe, 3 not published, 4 no access, 130 interrupted.
+Exit status: 0 published or done, 2 wrong use or recipe, 3 not published, 4 no access, 130 interrupted (143
+by SIGTERM). Results go to standard output; progress, what is logged, and errors to standard error: lines for
+a person, and with ``--json`` one JSON object a line.
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -19,22 +22,17 @@ from rich.table import Table
 
 from eoscale import synthetic
 from eoscale.access.endpoints import index_store
-from eoscale.errors import (
-    AccessError,
-    CatalogError,
-    EoscaleError,
-    IncompleteRunError,
-    RecipeError,
-    scrub,
-)
+from eoscale.errors import AccessError, CatalogError, EoscaleError, IncompleteRunError, RecipeError, scrub
 from eoscale.model.product import Product
 from eoscale.model.recipe import Recipe
 from eoscale.plot import maps, report, rows, tables
 from eoscale.products import REGISTRY, product
-from eoscale.run import Plan, prepare, target
+from eoscale.run import Plan, logs, prepare, target
 from eoscale.run import run as run_recipe
 from eoscale.run.indexing import index
 from eoscale.run.ledger import Ledger, beside
+from eoscale.run.progress import shown
+from eoscale.run.signals import Interrupted, interruptible
 from eoscale.write.published import form
 from eoscale.write.zarr import open_store
 
@@ -47,6 +45,8 @@ app = typer.Typer(
 )
 _out = Console(soft_wrap=True)
 _err = Console(stderr=True, soft_wrap=True)
+# of typer's own copy of click, or of click: typer exports no name of it
+_UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML file.")]
 OutputPath = Annotated[Path, typer.Argument(metavar="OUTPUT", help="What a run published.")]
@@ -60,6 +60,16 @@ Changes = Annotated[
 Cluster = Annotated[str, typer.Option(metavar="WHERE", help="local or tcp://HOST:PORT.")]
 Workers = Annotated[int | None, typer.Option(metavar="N", help="Of a local cluster.")]
 Json = Annotated[bool, typer.Option("--json", help="The same facts for machines.")]
+_INTERRUPTED = "nothing unfinished is published; run the same recipe again and it goes on where it stopped"
+
+
+@app.callback()
+def options(
+    *, verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell more of what happens.")] = False
+) -> None:
+    """Hear what holds for all commands."""
+    if verbose:
+        logs.say_more()
 
 
 @app.command()
@@ -78,10 +88,13 @@ def run(  # noqa: PLR0913  one parameter an option
     """Run a recipe and publish its result."""
     plan = _plan(recipe, granules, sample, change)
     if not as_json:
-        _show(plan)
+        _tell(plan.facts(), as_json=False)
     folder = work or os.environ.get("EOSCALE_WORK")
     try:
-        result = run_recipe(plan, output=output, cluster=cluster, workers=workers, work=folder)
+        with shown(_err, as_json=as_json) as watcher:
+            result = run_recipe(
+                plan, output=output, cluster=cluster, workers=workers, work=folder, watcher=watcher
+            )
     except IncompleteRunError:
         place = beside(Path(target(plan.job.recipe, output).path))
         if not as_json and place.is_file():
@@ -108,10 +121,7 @@ def plan(
 ) -> None:
     """Say what would be read, computed and written, before any data is."""
     planned = _plan(recipe, granules, sample, change)
-    if as_json:
-        _print(planned.facts())
-    else:
-        _show(planned)
+    _tell(planned.facts(), as_json=as_json)
 
 
 @app.command(name="index")
@@ -127,7 +137,10 @@ def build_indexes(
     as_json: Json = False,
 ) -> None:
     """Build the chunk indexes of granules ahead: later runs read no HDF5 metadata."""
-    told = index(granules, variables=variables, product=name, cluster=cluster, workers=workers)
+    with shown(_err, as_json=as_json) as watcher:
+        told = index(
+            granules, variables=variables, product=name, cluster=cluster, workers=workers, watcher=watcher
+        )
     failed = told[told["status"] == "failed"]
     facts = {
         "granules": f"{len(told):,} found, {len(told) - len(failed):,} indexed, {len(failed):,} failed",
@@ -217,14 +230,20 @@ def demo_data(
 
 def main() -> None:
     """Run the command line, with each error as one sentence and its exit status."""
+    as_json = "--json" in sys.argv  # also where the words were not understood
+    fail = partial(logs.fail, _err, as_json=as_json)
     try:
-        app()
-    except KeyboardInterrupt:
-        _err.print("interrupted: nothing was published; run again")
-        sys.exit(130)
+        with logs.on_stderr(_err, as_json=as_json), interruptible(_err.show_cursor):
+            sys.exit(app(standalone_mode=False))
+    except Interrupted as stop:
+        fail("Interrupted", _INTERRUPTED, stop.status)
+    except _UsageError as error:
+        if not as_json:
+            error.show()
+            sys.exit(error.exit_code)
+        fail("UsageError", error.format_message(), error.exit_code)
     except EoscaleError as error:
-        _err.print(f"{type(error).__name__}: {error}", style="red", highlight=False, markup=False)
-        sys.exit(_status(error))
+        fail(type(error).__name__, str(error), _status(error))
 
 
 def _status(error: EoscaleError) -> int:
@@ -261,10 +280,6 @@ def _headed(ledger: Ledger) -> dict[str, str]:
     output = facts.pop("published", "")
     verdict = f"published as {output}" if output else f"not published: {ledger.sentence()}"
     return {"title": facts.pop("title", "Run"), "verdict": verdict, **facts}
-
-
-def _show(plan: Plan) -> None:
-    _tell(plan.facts(), as_json=False)
 
 
 def _tell(facts: Mapping[str, Any], *, as_json: bool) -> None:

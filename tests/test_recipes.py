@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,12 @@ from distributed import Client
 
 from eoscale import synthetic
 from eoscale.access import loop, stores
+from eoscale.errors import IncompleteRunError
 from eoscale.model.recipe import Recipe
 from eoscale.model.vocabulary import Synthetic
 from eoscale.products import ATL06
-from eoscale.run import run
+from eoscale.run import Result, run
+from eoscale.run.ledger import Ledger, beside
 from eoscale.run.progress import Silent
 from tests.servers.buckets import BucketServer
 
@@ -72,3 +75,30 @@ def test_granules_in_a_bucket_give_to_the_last_bit_what_they_give_from_a_disk(
     assert cube.variables.keys() == same.variables.keys()
     for each, array in cube.variables.items():
         assert array.to_numpy().tobytes() == same[each].to_numpy().tobytes(), each
+
+
+def test_granules_that_cannot_be_read_are_left_out_and_named_as_far_as_the_recipe_allows(
+    scheduler: str, tmp_path: Path
+) -> None:
+    paths = synthetic.make(ATL06, 20, folder=tmp_path / "granules")
+    for path in paths[3:6]:
+        path.write_bytes(bytes(100) + path.read_bytes()[100:])  # of the same size: it is the same job
+    file = FOLDER / "greenland-despite-failures.yaml"
+    output, granules = tmp_path / "out.zarr", f"{tmp_path}/granules/*.h5"
+
+    def attempt() -> Result:
+        return run(file, granules=granules, output=output, cluster=scheduler, watcher=Silent())
+
+    with pytest.raises(IncompleteRunError, match="3 of 20 granules failed, 2 may"):
+        attempt()
+    read = Ledger.load(beside(output)).frame.set_index("id")["finished"]
+    synthetic.make(ATL06, 20, folder=tmp_path / "mended")
+    (tmp_path / "mended" / paths[4].name).replace(paths[4])
+    found = attempt()
+    assert found.ledger.counts() == {"found": 20, "used": 18, "empty": 0, "skipped": 0, "failed": 2}
+    excluded = json.loads(found.open().attrs["eoscale_excluded"])
+    assert [*excluded] == [paths[3].stem, paths[5].stem]
+    assert all("expected an HDF5 file" in reason for reason in excluded.values())
+    # those that had been read were not read again
+    again = found.ledger.frame.set_index("id")["finished"]
+    assert again.index[(again != read) & (again > 0)].tolist() == [paths[4].stem]

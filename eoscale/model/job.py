@@ -29,7 +29,9 @@ from eoscale.model.where import Where
 
 FORMAT = 1
 """Version of the job's JSON form; another one is refused."""
-_HOW = frozenset({"output", "batch_bytes", "on_error", "max_failed", "product", "region", "granules"})
+_HOW = frozenset(
+    {"output", "batch_bytes", "on_error", "max_failed", "allow_empty", "product", "region", "granules"}
+)
 """Words of a recipe that do not decide the result, or that the job holds in a resolved form."""
 
 

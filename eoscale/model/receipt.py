@@ -12,6 +12,10 @@ REFUSALS = ("outside", "quality", "undecided", "where", "off_axis")
 """Why a row is not wanted, in the order of asking; each row counts under the first that applies."""
 
 
+MEASURED = ("requests", "bytes", "seconds", "finished", "process")
+"""Fields that differ between two attempts at one granule."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
     """What became of one granule and its rows: every row that was read is counted once.

@@ -5,25 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 
 from eoscale.errors import RecipeError
 from eoscale.model.product import Product
 from eoscale.model.recipe_faults import explain
 from eoscale.model.recipe_text import change, load
-from eoscale.model.vocabulary import (
-    NotYet,
-    Output,
-    Reduce,
-    Search,
-    Synthetic,
-    Words,
-    not_record,
-)
+from eoscale.model.vocabulary import Failures, NotYet, Output, Reduce, Search, Synthetic, Words
 from eoscale.model.where import Where
 
 _LARGEST_RECIPE = 1 << 20
@@ -77,8 +69,10 @@ class Recipe(Words):
     """Statistics; without it the observations themselves are the result."""
     output: Output | None = None
     """Where the result goes, unless a run is told so otherwise."""
-    on_error: Annotated[Literal["raise"], BeforeValidator(not_record)] = "raise"
-    max_failed: NotYet = None
+    on_error: Literal["raise", "record"] = "raise"
+    """Whether a granule that failed stops publication, or is left out and named in the result."""
+    max_failed: Failures = None
+    """With ``record``: how many granules may fail, ``3``, or which share of those to be read, ``5%``."""
     allow_empty: bool = False
     """Publish even when no row was binned."""
     duplicates: NotYet = None
@@ -127,6 +121,16 @@ class Recipe(Words):
             if not statistics and output.kind == "zarr":
                 raise ValueError("is zarr: without `reduce`, observations go to parquet, csv or json")
         return output
+
+    @field_validator("max_failed")
+    @classmethod
+    def _of_recorded(cls, value: int | str | None, info: ValidationInfo) -> int | str | None:
+        if value is not None and info.data.get("on_error") == "raise":
+            raise ValueError(
+                f"is {value}, and on_error is raise, which allows no failure: "
+                "write on_error: record beside it, or leave max_failed out"
+            )
+        return value
 
     @classmethod
     def from_file(cls, path: str | PathLike[str], changes: Mapping[str, str] | None = None) -> Recipe:

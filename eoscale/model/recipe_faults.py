@@ -43,8 +43,9 @@ _EXPECTED = {
     "finite_number": "a finite number",
     "bool_parsing": "true or false",
     "bool_type": "true or false",
+    "failures": "a whole number from 0 on, or a share of the granules from 0% to 100%, e.g. 5%",
 }
-"""What pydantic's types of faults want, in the words of YAML."""
+"""What each type of fault wants, pydantic's and the vocabulary's own, in the words of YAML."""
 
 
 def explain(

@@ -20,11 +20,13 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from eoscale.errors import RecipeError
 
 STATISTICS = ("count", "sum", "mean", "std", "var", "min", "max")
 _LATER_STATISTIC = re.compile(r"median|mode|first|last|valid_fraction|p\d+(\.\d+)?|fraction\(.*\)")
+_SHARE = r"^(100(\.0{1,9})?|[0-9]{1,2}(\.[0-9]{1,9})?) ?%$"
 NOT_YET = "is not yet supported by this version of eoscale"
 
 
@@ -34,21 +36,25 @@ def _not_yet(value: object) -> object:
     return value
 
 
-def not_record(value: object) -> object:
-    """Refuse the failure policy that a later version brings."""
-    if value == "record":
-        raise ValueError(f"record {NOT_YET}: leave it out or say raise")
-    return value
-
-
 def _quoted(value: object) -> object:
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise ValueError(f'is the number {value}: versions are strings, write it in quotes, e.g. "006"')  # noqa: TRY004
     return value
 
 
+def _failures(value: object) -> object:
+    number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if value is None or number or (isinstance(value, str) and re.fullmatch(_SHARE, value)):
+        return value
+    raise PydanticCustomError("failures", "is neither a number nor a share of granules")
+
+
 NotYet = Annotated[Any, AfterValidator(_not_yet)]
 """A word of the vocabulary that a later version gives a meaning to."""
+Failures = Annotated[
+    Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=_SHARE)] | None, BeforeValidator(_failures)
+]
+"""How many granules may fail: a number, or a share of those to be read. No fraction: 1.0 could be either."""
 
 
 class Words(BaseModel):

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 from distributed import Client
 
-from eoscale.errors import RecipeError, scrub
+from eoscale.errors import ConflictError, RecipeError, scrub
 from eoscale.model.granule import GranuleList
 from eoscale.model.recipe import Recipe
 from eoscale.model.vocabulary import Output
@@ -21,6 +21,7 @@ from eoscale.run.cluster import connected
 from eoscale.run.execute import execute
 from eoscale.run.ledger import Ledger
 from eoscale.run.plan import Plan, cut
+from eoscale.run.policy import may_fail
 from eoscale.run.progress import Bars, Watcher
 from eoscale.write import publish
 from eoscale.write.published import open_published
@@ -103,7 +104,7 @@ def run(
         Of a local cluster; one a processor unless given.
     work : path, optional
         Folder for what tasks leave for one another, which is kept; unless given ``<output>.work``, which
-        is removed after publication.
+        is removed after publication. A run that was interrupted goes on from what lies there.
     watcher : Watcher, optional
         Hears of progress; bars on standard error unless given.
 
@@ -116,9 +117,9 @@ def run(
     RecipeError, CatalogError
         Before anything is read.
     ConflictError
-        If something else is at the output.
+        If something else is at the output, or another job is making it.
     IncompleteRunError
-        If a granule failed or no row was binned: nothing is published, the ledger says why.
+        If more granules failed than may, or no row was binned: nothing is published, the ledger says why.
     RunError
         If workers died, or counts do not reconcile.
     """
@@ -127,19 +128,30 @@ def run(
     result = target(job.recipe, output)
     path = Path(result.path)
     beside = ledgers.beside(path)
-    known = Ledger.load(beside).job if beside.is_file() else ""
-    if not publish.check_free(path, job.digest, known=known):
-        return Result(output=path, ledger=Ledger.load(beside), fresh=False)
-    folder = Path(work).absolute() if work else path.with_name(f"{path.name}.work")
+    folder = Path(work).absolute() if work else publish.work_of(path)
     shared = Work(folder=str(folder), digest=job.digest)
     with ExitStack() as stack:
-        client = stack.enter_context(connected(cluster, workers=workers))
-        seen = watcher or stack.enter_context(Bars())
-        ledger = execute(planned, result, client, work=shared, watcher=seen)
-    if work is None:
-        # a folder that was named may serve another run of the same job
-        shared.remove()
-    return Result(output=path, ledger=ledger, fresh=True)
+        stack.enter_context(publish.claimed(path, job.digest))
+        known = Ledger.load(beside).job if beside.is_file() else ""
+        fresh = publish.check_free(path, job.digest, known=known)
+        if fresh:
+            client = stack.enter_context(connected(cluster, workers=workers))
+            seen = watcher or stack.enter_context(Bars())
+            execute(planned, result, client, work=shared, watcher=seen)
+        # an attempt that was killed when it had just published left these too
+        for sibling in publish.siblings(path, job.digest):
+            publish.discard(sibling)
+        if work is None:
+            # a folder that was named may serve another run of the same job
+            shared.remove()
+        ledger = Ledger.load(beside)
+        failed = ledger.counts()["failed"]
+        if failed > may_fail(job.recipe, len(job.granules)):
+            raise ConflictError(
+                f"{path} was published without {failed} granules that failed, more than this recipe allows: "
+                "choose another output"
+            )
+        return Result(output=path, ledger=ledger, fresh=fresh)
 
 
 def target(recipe: Recipe, output: str | PathLike[str] | None = None) -> Output:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Worker, WorkerPlugin
 
 from eoscale.errors import RecipeError, RunError
+from eoscale.run.signals import unheard
 
 
 @contextmanager
 def connected(cluster: str | Client = "local", *, workers: int | None = None) -> Iterator[Client]:
     """Give a client of a cluster, and close what was opened for it.
+
+    What eoscale logs on workers goes to its loggers in this process. Of a Ctrl-C only this process hears, not
+    the workers of a local cluster.
 
     Parameters
     ----------
@@ -34,16 +39,19 @@ def connected(cluster: str | Client = "local", *, workers: int | None = None) ->
         yield cluster
     elif cluster == "local":
         number = workers or os.cpu_count() or 1
-        with (
-            LocalCluster(
-                n_workers=number,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",  # any free port: runs side by side do not meet
-            ) as local,
-            Client(local) as client,
-        ):
+        with ExitStack() as stack:
+            with unheard():
+                local = stack.enter_context(
+                    LocalCluster(
+                        n_workers=number,
+                        threads_per_worker=1,
+                        processes=True,
+                        host="127.0.0.1",
+                        dashboard_address="127.0.0.1:0",  # any free port: runs side by side do not meet
+                    )
+                )
+            client = stack.enter_context(Client(local))
+            _log_here(client, "eoscale", "distributed")
             yield client
     elif cluster.startswith(("tcp://", "tls://")):
         try:
@@ -51,8 +59,27 @@ def connected(cluster: str | Client = "local", *, workers: int | None = None) ->
         except OSError as error:
             raise RunError(f"no scheduler answers at {cluster}: {error}") from error
         with client:
+            _log_here(client, "eoscale")
             yield client
     elif cluster == "gateway":
         raise RecipeError("cluster `gateway` is not yet supported: give local or tcp://HOST:PORT")
     else:
         raise RecipeError(f"cluster {cluster!r} is unknown: give local or tcp://HOST:PORT")
+
+
+class _Levels(WorkerPlugin):
+    """Has workers log what the client's process would, those too that begin later."""
+
+    name = "eoscale-levels"
+
+    def __init__(self, levels: dict[str, int]) -> None:
+        self._levels = levels
+
+    def setup(self, worker: Worker) -> None:  # noqa: ARG002  the same on every worker
+        for name, level in self._levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def _log_here(client: Client, *names: str) -> None:
+    client.register_plugin(_Levels({name: logging.getLogger(name).getEffectiveLevel() for name in names}))
+    client.forward_logging("eoscale")

@@ -4,38 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from distributed import Client
 
-from eoscale.errors import ConflictError, IncompleteRunError, RunError
+from eoscale.errors import ConflictError, RunError
 from eoscale.model.job import Job
 from eoscale.model.receipt import Receipt
 from eoscale.model.sink import Sink
 from eoscale.model.vocabulary import Output
 from eoscale.run import ledger as ledgers
+from eoscale.run import reading
 from eoscale.run.futures import windowed
 from eoscale.run.ledger import Ledger
 from eoscale.run.plan import Plan
+from eoscale.run.policy import permit
 from eoscale.run.progress import Watcher
 from eoscale.steps import statistics, table
-from eoscale.write.work import Batch, Work
-
-_READING = "granules read"
+from eoscale.write import publish
+from eoscale.write.receipts import Finished
+from eoscale.write.work import Batch, Unit, Work
 
 
 @dataclass(frozen=True)
 class _Line:
     """The functions along which a job travels: statistics go one way, observations another."""
 
-    read: Callable[[Work, Batch], tuple[Receipt, ...]]
+    read: Callable[[Work, Batch], Finished]
     units: Callable[[Job, Sequence[Receipt]], Sequence[Any]]
     """What is written apart: tiles, or parts of a table."""
     writer: Callable[[Work, Output, Sequence[Receipt]], Callable[[Any], dict[str, int]]]
-    sink: Callable[[Job, Output, Sequence[Receipt]], Sink[Any, Any]]
+    sink: Callable[[Work, Output, Sequence[Receipt]], Sink[Any, Any]]
     written: str
 
 
@@ -63,7 +64,8 @@ def execute(plan: Plan, output: Output, client: Client, *, work: Work, watcher: 
     Raises
     ------
     IncompleteRunError
-        If a granule failed, or no row was binned and the recipe does not allow that; nothing is published.
+        If more granules failed than may, or no row was binned and the recipe does not allow that; nothing is
+        published.
     RunError
         If workers died, or counts do not reconcile.
     ConflictError
@@ -74,20 +76,13 @@ def execute(plan: Plan, output: Output, client: Client, *, work: Work, watcher: 
     line = _TABLE if job.recipe.reduce is None else _STATISTICS
     beside = ledgers.beside(Path(output.path))
     work.save_job(job)
-    receipts = _read(line, plan, client, work, watcher)
-    work.save_tiles(receipts)
-    everything = [receipt for batch in sorted(receipts) for receipt in receipts[batch]]
-    ledger = Ledger.of(job, everything, plan.facts())
+    finished = reading.read(line.read, plan, client, work, watcher)
+    receipts = [receipt for batch in sorted(finished) for receipt in finished[batch].receipts]
+    ledger = Ledger.of(job, receipts, plan.facts())
     ledger.save(beside)
-    _allow(ledger, job)
-    sink = line.sink(job, output, everything)
-    sink.prepare()
-    counts = dict.fromkeys(job.columns, 0)
-    units = line.units(job, everything)
-    watcher.begin(line.written, len(units))
-    for _, result in windowed(client, line.writer(work, output, everything), units):
-        counts = {name: counts[name] + result[name] for name in counts}
-        watcher.advance(line.written, 1)
+    permit(ledger, job)
+    staged = work.staged(finished)
+    counts = _write(line, client, staged, output, receipts, watcher)
     for name in job.columns:
         if counts[name] != ledger.binned(name):
             raise RunError(
@@ -96,10 +91,11 @@ def execute(plan: Plan, output: Output, client: Client, *, work: Work, watcher: 
     # CSV and JSON cannot say who made them: the ledger does, even if this process dies before its last line
     Ledger(frame=ledger.frame, facts=ledger.facts, job=job.digest).save(beside)
     try:
-        sink.publish()
+        line.sink(staged, output, receipts).publish()
     except ConflictError:
-        ledger.save(beside)  # what came into being there is not this job's
-        raise
+        if publish.published(Path(output.path)) != job.digest:
+            ledger.save(beside)  # what came into being there is not this job's
+            raise
     elapsed = f"{perf_counter() - began:.1f} s on {len(client.nthreads())} workers"
     facts = {**ledger.facts, "took": elapsed, "published": output.path}
     ledger = Ledger(frame=ledger.frame, facts=facts, job=job.digest)
@@ -107,26 +103,20 @@ def execute(plan: Plan, output: Output, client: Client, *, work: Work, watcher: 
     return ledger
 
 
-def _read(
-    line: _Line, plan: Plan, client: Client, work: Work, watcher: Watcher
-) -> dict[Batch, tuple[Receipt, ...]]:
-    watcher.begin(_READING, len(plan.job.granules))
-    receipts = {}
-    for batch, result in windowed(client, partial(line.read, work), plan.batches):
-        receipts[batch] = result
-        watcher.advance(_READING, len(result))
-    return receipts
-
-
-def _allow(ledger: Ledger, job: Job) -> None:
-    failed = ledger.frame[ledger.frame["status"] == "failed"]
-    if len(failed):
-        reasons = "; ".join(failed["reason"].head(3))
-        raise IncompleteRunError(
-            f"{len(failed)} of {len(ledger.frame)} granules failed, so nothing was published: {reasons}"
-        )
-    if not job.recipe.allow_empty and not any(ledger.binned(name) for name in job.columns):
-        raise IncompleteRunError(
-            f"no row was binned ({ledger.sentence()}), so nothing was published: "
-            "look at region, period, quality and where, or set allow_empty"
-        )
+def _write(
+    line: _Line, client: Client, work: Work, output: Output, receipts: Sequence[Receipt], watcher: Watcher
+) -> dict[str, int]:
+    """Write the units that no earlier attempt wrote, and return how many rows are in all of them."""
+    job = work.job()
+    sink = line.sink(work, output, receipts)
+    units = line.units(job, receipts)
+    missing = set(sink.missing())
+    written: dict[Unit, dict[str, int]] = work.written(unit for unit in units if unit not in missing)
+    if not written:
+        sink.prepare()
+    watcher.begin(line.written, len(units), done=len(written))
+    left = [unit for unit in units if unit not in written]
+    for unit, counts in windowed(client, line.writer(work, output, receipts), left):
+        written[unit] = counts
+        watcher.advance(line.written, 1)
+    return {name: sum(counts[name] for counts in written.values()) for name in job.columns}

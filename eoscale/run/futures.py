@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from itertools import islice
 from typing import TypeVar
 
 from distributed import Client, Future, KilledWorker, as_completed
@@ -16,7 +18,12 @@ TASKS_PER_THREAD = 4
 
 
 def windowed(
-    client: Client, function: Callable[[Item], Result], items: Sequence[Item]
+    client: Client,
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    killed: Callable[[Item], object] | None = None,
+    tasks_per_thread: int = TASKS_PER_THREAD,
 ) -> Iterator[tuple[Item, Result]]:
     """Yield each item with its result, as results come.
 
@@ -27,34 +34,44 @@ def windowed(
         Of one item; sent to the workers, so it and the items are small.
     items : sequence
         Handed out in this order.
+    killed : callable, optional
+        Called with an item of which workers died again and again, instead of an error.
+    tasks_per_thread : int
+        How many to hand out at once; with 0 one by one.
 
     Raises
     ------
     RunError
-        If workers died of an item again and again.
+        If workers died of an item again and again, or the cluster is lost.
     Exception
         What the function raises; the tasks still waiting are cancelled then.
     """
-    threads = max(1, sum(client.nthreads().values()))
+    window = max(1, tasks_per_thread * sum(client.nthreads().values()))
     waiting = iter(items)
     owner: dict[Future[Result], Item] = {}
 
     def submit(number: int) -> list[Future[Result]]:
-        added = []
-        for item in [item for _, item in zip(range(number), waiting, strict=False)]:
-            future = client.submit(function, item, pure=False)
-            owner[future] = item
-            added.append(future)
-        return added
+        added = {client.submit(function, item, pure=False): item for item in islice(waiting, number)}
+        owner.update(added)
+        return list(added)
 
-    finished = as_completed(submit(TASKS_PER_THREAD * threads))
+    finished = as_completed(submit(window))
     try:
         for future in finished:
             item = owner.pop(future)
-            yield item, future.result()
+            try:
+                yield item, future.result()
+            except KilledWorker as error:
+                if killed is None:
+                    raise RunError(
+                        f"workers died of a task, again and again: {error}; give them more memory"
+                    ) from error
+                killed(item)
             for added in submit(1):
                 finished.add(added)
-    except KilledWorker as error:
-        raise RunError(f"workers died of a task, again and again: {error}; give them more memory") from error
+    except CancelledError as error:
+        raise RunError(
+            f"the cluster is lost ({error}): run again, and it goes on where it stopped"
+        ) from error
     finally:
         client.cancel(list(owner))

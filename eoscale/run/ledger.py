@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 
 from eoscale.errors import IncompleteRunError, RunError
 from eoscale.model.job import Job
-from eoscale.model.receipt import REFUSALS, STATUSES, Receipt
+from eoscale.model.receipt import MEASURED, REFUSALS, STATUSES, Receipt
+from eoscale.write.whole import whole
 
 _FACTS = b"eoscale"
 _COUNTS = ("read", *REFUSALS)
-_MEASURED = ("requests", "bytes", "seconds", "finished", "process")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +93,8 @@ class Ledger:
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
         told = json.dumps({"facts": dict(self.facts), "job": self.job})
         metadata = {**(table.schema.metadata or {}), _FACTS: told.encode()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        hidden = path.with_name(f".{path.name}")
-        pq.write_table(table.replace_schema_metadata(metadata), hidden)
-        hidden.replace(path)
+        with whole(path) as hidden:
+            pq.write_table(table.replace_schema_metadata(metadata), hidden)
 
     @classmethod
     def load(cls, path: Path) -> Ledger:
@@ -137,4 +135,4 @@ def _row(receipt: Receipt, variables: Iterable[str]) -> dict[str, Any]:
     for name in variables:
         row[f"missing_{name}"] = receipt.missing.get(name, 0)
         row[f"binned_{name}"] = receipt.binned.get(name, 0)
-    return row | {name: getattr(receipt, name) for name in _MEASURED}
+    return row | {name: getattr(receipt, name) for name in MEASURED}

@@ -25,6 +25,7 @@ from eoscale.steps.observe import observe
 from eoscale.write import partials
 from eoscale.write.partials import Part
 from eoscale.write.provenance import provenance
+from eoscale.write.receipts import Finished
 from eoscale.write.work import Batch, Work
 from eoscale.write.zarr import ArraySpec, ZarrSink
 
@@ -113,8 +114,8 @@ class Summary:
         }
 
 
-def read_batch(work: Work, batch: Batch) -> tuple[Receipt, ...]:
-    """Read and reduce the granules of a batch, leave their partials in a file, and return receipts.
+def read_batch(work: Work, batch: Batch) -> Finished:
+    """Read and reduce the granules of a batch, leave their partials and receipts, and return the receipts.
 
     A granule that cannot be used is told by its receipt, and does not stop the others.
     """
@@ -143,7 +144,7 @@ def read_batch(work: Work, batch: Batch) -> tuple[Receipt, ...]:
         for place, each in result.partials.items()
     }
     partials.save(work.partials(batch), parts)
-    return tuple(receipt for _, receipt in results)
+    return work.finish(batch, (receipt for _, receipt in results))
 
 
 def tiles(job: Job, _receipts: Sequence[Receipt]) -> range:
@@ -163,8 +164,10 @@ def write_tile(work: Work, output: Output, tile: Tile) -> dict[str, int]:
     for batch in work.batches(tile):
         parts.update(partials.load(work.partials(batch), tile))
     merged = fold(job, parts)
-    sink(job, output).write(tile, Summary.of(job).blocks(tile, merged))
-    return {name: int(each.columns["count"].sum()) for name, each in merged.items()}
+    sink(work, output).write(tile, Summary.of(job).blocks(tile, merged))
+    counts = {name: int(each.columns["count"].sum()) for name, each in merged.items()}
+    work.wrote(tile, counts)
+    return counts
 
 
 def fold(job: Job, parts: Mapping[Part, Partial]) -> dict[str, Partial]:
@@ -175,25 +178,33 @@ def fold(job: Job, parts: Mapping[Part, Partial]) -> dict[str, Partial]:
     }
 
 
-def sink(job: Job, output: Output, receipts: Sequence[Receipt] = ()) -> ZarrSink:
+def sink(work: Work, output: Output, receipts: Sequence[Receipt] = ()) -> ZarrSink:
     """Return the sink of a job.
 
     Parameters
     ----------
-    job : Job
+    work : Work
+        Whose batches have been read.
     output : Output
     receipts : sequence of Receipt, optional
         Of all granules: units and names come from the first, in id order, that has the variable. Tasks
         that only write blocks do without.
     """
+    job = work.job()
     return ZarrSink(
         output=Path(output.path),
         digest=job.digest,
+        stage=work.stage,
         cube=job.cube,
         variables=Summary.of(job).arrays({name: first(receipts, name) for name in job.columns}),
-        attributes=provenance(job) if receipts else {},
+        attributes=provenance(job, excluded(receipts)) if receipts else {},
         zarr_format=job.recipe.zarr_format,
     )
+
+
+def excluded(receipts: Sequence[Receipt]) -> dict[str, str]:
+    """Return the granules that could not be used, and why."""
+    return {receipt.granule: receipt.failure for receipt in receipts if receipt.failure}
 
 
 def first(receipts: Sequence[Receipt], name: str) -> Mapping[str, str]:

@@ -26,6 +26,7 @@ from eoscale.steps.batches import accounted
 from eoscale.steps.observe import Observations, observe
 from eoscale.write import rows
 from eoscale.write.provenance import provenance
+from eoscale.write.receipts import Finished
 from eoscale.write.table import Part, TableSink
 from eoscale.write.work import Batch, Work
 
@@ -36,8 +37,8 @@ Described: TypeAlias = Mapping[str, Mapping[str, str]]
 """Of each variable: dtype, units, long name."""
 
 
-def read_batch(work: Work, batch: Batch) -> tuple[Receipt, ...]:
-    """Read the granules of a batch, leave their rows sorted in a file, and return receipts.
+def read_batch(work: Work, batch: Batch) -> Finished:
+    """Read the granules of a batch, leave their rows sorted and their receipts, and return the receipts.
 
     A granule that cannot be used is told by its receipt, and does not stop the others.
     """
@@ -62,7 +63,7 @@ def read_batch(work: Work, batch: Batch) -> tuple[Receipt, ...]:
         if table is not None
     ]
     rows.save(work.partials(batch), _sorted(numbered))
-    return tuple(receipt for _, receipt in results)
+    return work.finish(batch, (receipt for _, receipt in results))
 
 
 def parts(_job: Job, receipts: Sequence[Receipt]) -> tuple[Part, ...]:
@@ -96,18 +97,22 @@ def write_part(work: Work, output: Output, described: Described, part: Part) -> 
     batches = sorted({batch for span in range(first, last + 1) for batch in work.batches(span)})
     pieces = [rows.load(work.partials(each), first * _STRETCH, (last + 1) * _STRETCH) for each in batches]
     table = _finished(job, _sorted(pieces), described)
-    sink(job, output).write(part, table)
-    return dict.fromkeys(job.columns, table.num_rows)
+    sink(work, output).write(part, table)
+    counts = dict.fromkeys(job.columns, table.num_rows)
+    work.wrote(part, counts)
+    return counts
 
 
-def sink(job: Job, output: Output, receipts: Sequence[Receipt] = ()) -> TableSink:
+def sink(work: Work, output: Output, receipts: Sequence[Receipt] = ()) -> TableSink:
     """Return the sink of a job; how many parts there are, follows from the receipts."""
+    job = work.job()
     return TableSink(
         output=Path(output.path),
         digest=job.digest,
+        stage=work.stage,
         kind=output.kind,
         parts=parts(job, receipts),
-        attributes=provenance(job) if receipts else {},
+        attributes=provenance(job, statistics.excluded(receipts)) if receipts else {},
     )
 
 

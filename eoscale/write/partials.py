@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from eoscale.model.cube import Tile
 from eoscale.model.reduction import Partial
+from eoscale.write.whole import whole
 
 _TABLE = b"eoscale"
 FORMAT = 1
@@ -42,11 +42,13 @@ def save(path: Path, parts: Mapping[Part, Partial]) -> None:
     batches = [parts[part].to_arrow() for part in order]
     schema = batches[0].schema if batches else pa.schema([])
     described = schema.with_metadata({_TABLE: json.dumps(table).encode()})
-    hidden = path.with_name(f".{path.name}.{os.getpid()}")
-    with pa.OSFile(str(hidden), "wb") as target, pa.ipc.new_file(target, described) as writer:
+    with (
+        whole(path) as hidden,
+        pa.OSFile(str(hidden), "wb") as target,
+        pa.ipc.new_file(target, described) as writer,
+    ):
         for batch in batches:
             writer.write_batch(batch.cast(described))
-    hidden.replace(path)
 
 
 def load(path: Path, tile: Tile) -> dict[Part, Partial]:

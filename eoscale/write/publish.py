@@ -1,11 +1,17 @@
-"""Publication: a local output is made in a hidden sibling and appears by one rename."""
+"""Publication: a local output is claimed, made in a hidden sibling, and appears by one rename."""
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from socket import gethostname
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,9 +24,18 @@ DIGEST = "eoscale_job"
 """Attribute of a published store: the digest of the job that made it."""
 
 
-def staging(output: Path, digest: str) -> Path:
-    """Return the hidden sibling in which a job makes its output."""
-    return output.with_name(f".{output.name}.{digest[:16]}")
+def staging(output: Path, digest: str, stage: str = "") -> Path:
+    """Return the hidden sibling in which a job makes its output.
+
+    Parameters
+    ----------
+    output : Path
+    digest : str
+        Of the job.
+    stage : str, optional
+        Digest of what the output is made of.
+    """
+    return output.with_name(f".{output.name}.{digest[:16]}{stage[:8]}")
 
 
 def published(output: Path) -> str | None:
@@ -111,6 +126,91 @@ def reveal(hidden: Path, output: Path) -> None:
         hidden.rename(output)  # some disks have no links
 
 
-def discard(hidden: Path) -> None:
-    """Remove what an earlier attempt left behind."""
-    shutil.rmtree(hidden, ignore_errors=True)
+def discard(path: Path) -> None:
+    """Remove what an earlier attempt left behind, a folder or a file."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def claim_of(output: Path) -> Path:
+    """Return the file that says which job is making an output.
+
+    Examples
+    --------
+    >>> claim_of(Path("greenland.zarr")).name
+    'greenland.zarr.claim'
+    """
+    return output.with_name(f"{output.name}.claim")
+
+
+@contextmanager
+def claimed(output: Path, digest: str) -> Iterator[None]:
+    """Hold the claim on an output: no other job may make it meanwhile.
+
+    It is given back however the attempt ends. One that is killed cannot: then the same job takes it over,
+    and others have to ask for it to be removed.
+
+    Parameters
+    ----------
+    output : Path
+    digest : str
+        Of the job.
+
+    Raises
+    ------
+    ConflictError
+        If another job holds it.
+    """
+    claim = claim_of(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    told = {DIGEST: digest, "since": datetime.now(UTC).isoformat(timespec="seconds"), "host": gethostname()}
+    mine = claim.with_name(f".{claim.name}.{uuid4().hex[:12]}")
+    mine.write_text(json.dumps(told), encoding="utf-8")
+    try:
+        # a link, unlike a rename, never replaces what is there, and what it shows is whole
+        claim.hardlink_to(mine)
+    except FileExistsError:
+        holder = _holder(claim)
+        if holder.get(DIGEST) != digest:
+            job, since, host = (holder.get(key, "unknown") for key in (DIGEST, "since", "host"))
+            raise ConflictError(
+                f"{output} is claimed by job {job[:12]} since {since} on {host}: let it finish, run its "
+                f"recipe again if it died, or give it up by `eoscale gc {output}`"
+            ) from None
+    finally:
+        mine.unlink()
+    try:
+        yield
+    finally:
+        claim.unlink(missing_ok=True)
+
+
+def _holder(claim: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(claim.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}  # it went away meanwhile, or is damaged
+
+
+def siblings(output: Path, digest: str = "") -> list[Path]:
+    """Return the hidden siblings that attempts left of an output, of one job or of all."""
+    return sorted(output.parent.glob(f".{glob.escape(output.name)}.{digest[:16]}*"))
+
+
+def leftovers(output: Path) -> list[Path]:
+    """Return what attempts at an output left beside it: the claim, the work folder, hidden siblings."""
+    beside = [claim_of(output), work_of(output), *siblings(output)]
+    return [path for path in beside if os.path.lexists(path)]
+
+
+def work_of(output: Path) -> Path:
+    """Return the usual work folder of an output.
+
+    Examples
+    --------
+    >>> work_of(Path("greenland.zarr")).name
+    'greenland.zarr.work'
+    """
+    return output.with_name(f"{output.name}.work")

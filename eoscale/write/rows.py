@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+
+from eoscale.write.whole import whole
 
 DISTANCE = "distance along the curve"
 """Column of the file, ascending; in words, so that no variable has its name."""
@@ -22,10 +23,12 @@ def save(path: Path, rows: pa.Table) -> None:
     rows : pyarrow.Table
         With an ascending uint32 column :data:`DISTANCE`.
     """
-    hidden = path.with_name(f".{path.name}.{os.getpid()}")
-    with pa.OSFile(str(hidden), "wb") as target, pa.ipc.new_file(target, rows.schema) as writer:
+    with (
+        whole(path) as hidden,
+        pa.OSFile(str(hidden), "wb") as target,
+        pa.ipc.new_file(target, rows.schema) as writer,
+    ):
         writer.write_table(rows.combine_chunks())
-    hidden.replace(path)
 
 
 def load(path: Path, start: int, stop: int) -> pa.Table:

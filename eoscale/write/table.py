@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from eoscale.errors import IncompleteRunError
 from eoscale.model.columns import BBOX, GEOMETRY, LATITUDE, LONGITUDE
 from eoscale.model.region import LONGITUDE_LATITUDE
 from eoscale.write import publish
+from eoscale.write.whole import whole
 
 ROWS_PER_GROUP = 65_536
 """Of a row group: a reader that wants a small area skips the groups whose bounding box is elsewhere."""
@@ -54,11 +54,13 @@ class TableSink:
     kind: Literal["zarr", "parquet", "csv", "json"]
     parts: Sequence[Part] = ()
     attributes: Mapping[str, Any]
+    stage: str = ""
+    """Digest of what the parts are made of: what was made of something else is not mixed with it."""
 
     @property
     def hidden(self) -> Path:
         """The sibling folder in which the parts are made."""
-        return publish.staging(self.output, self.digest)
+        return publish.staging(self.output, self.digest, self.stage)
 
     def prepare(self) -> None:
         """Make room for the parts afresh."""
@@ -67,10 +69,8 @@ class TableSink:
 
     def write(self, part: Part, rows: pa.Table) -> None:
         """Write one part, whole or not at all."""
-        target = self._path(part)
-        partial = target.with_name(f".{target.name}.{os.getpid()}")
-        _WRITERS[self.kind](partial, rows)
-        partial.replace(target)
+        with whole(self._path(part)) as target:
+            _WRITERS[self.kind](target, rows)
 
     def missing(self) -> tuple[Part, ...]:
         """Return the parts that have not been written."""

@@ -56,11 +56,13 @@ class ZarrSink:
     attributes: Mapping[str, Any]
     """Of the store."""
     zarr_format: Literal[2, 3] = 3
+    stage: str = ""
+    """Digest of what the tiles are made of: what was made of something else is not mixed with it."""
 
     @property
     def hidden(self) -> Path:
         """The sibling in which the store is made."""
-        return publish.staging(self.output, self.digest)
+        return publish.staging(self.output, self.digest, self.stage)
 
     def prepare(self) -> None:
         """Write all metadata and coordinates but not the root group, so that nothing opens."""

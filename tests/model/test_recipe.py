@@ -87,7 +87,6 @@ _RECIPES = st.fixed_dictionaries(
         ),
         "region": st.sampled_from(["area.geojson", [-51, 69, -49, 72.5]]),
         "quality": st.just("best"),
-        "on_error": st.just("raise"),
         "allow_empty": st.booleans(),
         "batch_bytes": st.integers(1, 2**40),
         "zarr_format": st.sampled_from([2, 3]),
@@ -95,9 +94,19 @@ _RECIPES = st.fixed_dictionaries(
 )
 
 
-@given(_RECIPES)
-def test_the_words_of_a_recipe_make_the_same_recipe(words: dict[str, Any]) -> None:
-    recipe = Recipe(**words)
+SHARES = st.builds("{}.{:02}{}%".format, st.integers(0, 99), st.integers(0, 99), st.sampled_from(["", " "]))
+LIMITS = st.integers(0, 2**40) | SHARES | st.sampled_from(["0%", "5%", "100%"])
+POLICIES = st.just({"on_error": "raise"}) | st.fixed_dictionaries(
+    {"on_error": st.just("record")}, optional={"max_failed": st.none() | LIMITS}
+)
+"""What a recipe may say of granules that fail."""
+
+
+@given(_RECIPES, st.just({}) | POLICIES)
+def test_the_words_of_a_recipe_make_the_same_recipe(words: dict[str, Any], policy: dict[str, Any]) -> None:
+    recipe = Recipe(**words, **policy)
+    assert recipe.on_error == policy.get("on_error", "raise")
+    assert recipe.max_failed == policy.get("max_failed")
     plain = json.loads(json.dumps(recipe.words()))
     assert Recipe(**plain) == recipe
     assert Recipe.from_yaml(yaml.safe_dump(plain)) == recipe
@@ -224,8 +233,6 @@ _LATER = [
             "max_items",
         )
     ),
-    ("max_failed: 3", 11, "max_failed"),
-    ("on_error: record", 11, "on_error"),
     ("duplicates: newest", 11, "duplicates"),
 ]
 
@@ -359,7 +366,7 @@ def test_a_misspelt_word_names_its_line_and_the_nearest_word(text: str, reason: 
         ),
         (_replaced(10, "output: out.zarr"), "^line 10: `output` is text: expected a mapping of words$"),
         (_replaced(10, "output: {}"), "^line 10: `output` has exactly one of zarr, parquet, csv and json$"),
-        (_with("on_error: ignore"), "^line 11: `on_error` should be 'raise'$"),
+        (_with("on_error: ignore"), "^line 11: `on_error` should be 'raise' or 'record'$"),
         (_with("zarr_format: 4"), "^line 11: `zarr_format` should be 2 or 3$"),
         (_with("batch_bytes: 256 MB"), "^line 11: `batch_bytes` is text: expected a whole number$"),
         (_with("allow_empty: perhaps"), "^line 11: `allow_empty` is text: expected true or false$"),
@@ -368,6 +375,56 @@ def test_a_misspelt_word_names_its_line_and_the_nearest_word(text: str, reason: 
 )
 def test_a_wrong_value_names_its_line_and_what_was_expected(text: str, reason: str) -> None:
     _refused(text, reason)
+
+
+@given(LIMITS)
+def test_a_limit_of_failures_in_yaml_is_the_one_of_the_constructor(limit: int | str) -> None:
+    recipe = Recipe.from_yaml(_with(f"on_error: record\nmax_failed: {limit}"))
+    assert recipe == Recipe(**_WORDS, on_error="record", max_failed=limit)
+    assert recipe == Recipe.from_yaml(_TEXT, {"on_error": "record", "max_failed": str(limit)})
+    assert recipe.max_failed == limit
+
+
+@pytest.mark.parametrize(
+    ("limit", "got"),
+    [
+        ("-1", "-1"),
+        ("3.0", "3.0"),
+        ("0.05", "0.05"),
+        ("yes", "True"),
+        (".nan", "nan"),
+        ('"3"', "text"),
+        ("-5%", "text"),
+        ("100.1%", "text"),
+        ("5 percent", "text"),
+        ("5% of them", "text"),
+        ('"5%\\n"', "text"),
+        ("1e1%", "text"),
+        ("\u0665%", "text"),  # an Arabic-Indic 5
+        ("[5%]", "a list"),
+        ("{share: 5}", "a mapping"),
+    ],
+)
+def test_what_is_no_limit_of_failures_is_told_with_what_is(limit: str, got: str) -> None:
+    _refused(
+        _with(f"on_error: record\nmax_failed: {limit}"),
+        f"^line 12: `max_failed` is {got}: expected a whole number from 0 on, "
+        "or a share of the granules from 0% to 100%, e.g. 5%$",
+    )
+
+
+@pytest.mark.parametrize("policy", ["", "on_error: raise\n"])
+@given(limit=LIMITS)
+def test_a_limit_of_failures_where_none_is_allowed_says_what_to_write(policy: str, limit: int | str) -> None:
+    _refused(
+        _with(f"{policy}max_failed: {limit}"),
+        f"^line 1[12]: `max_failed` is {limit}, and on_error is raise, which allows no failure: "
+        "write on_error: record beside it, or leave max_failed out$",
+    )
+
+
+def test_a_wrong_policy_is_the_only_fault_that_is_told_of_its_limit() -> None:
+    _refused(_with("on_error: ignore\nmax_failed: 3"), "^line 11: `on_error` should be 'raise' or 'record'$")
 
 
 @pytest.mark.parametrize("version", ["006", "6", "6.0"])
@@ -490,3 +547,9 @@ def test_the_schema_for_editors_knows_every_word() -> None:
     assert set(known["properties"]) == set(Recipe.model_fields)
     assert known["additionalProperties"] is False
     assert {"zarr", "parquet", "csv", "json"} == set(known["$defs"]["Output"]["properties"])
+    assert known["properties"]["on_error"]["enum"] == ["raise", "record"]
+    assert {kind["type"] for kind in known["properties"]["max_failed"]["anyOf"]} == {
+        "integer",
+        "string",
+        "null",
+    }

@@ -418,7 +418,7 @@ class _Faster(Silent):
     def __init__(self, output: Path) -> None:
         self.output = output
 
-    def begin(self, stage: str, total: int) -> None:
+    def begin(self, stage: str, total: int, *, done: int = 0) -> None:
         if "written" in stage:
             assert total
             self.output.write_text("mine", encoding="utf-8")

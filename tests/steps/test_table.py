@@ -62,11 +62,11 @@ def written(
     """Write a table by its steps, batches in some order, and return its file and all receipts."""
     work = Work(folder=str(folder / "work"), digest=job.digest)
     work.save_job(job)
-    receipts = {cut[n]: table.read_batch(work, cut[n]) for n in order or range(len(cut))}
-    work.save_tiles(receipts)
-    everything = [receipt for batch in sorted(receipts) for receipt in receipts[batch]]
+    finished = {cut[n]: table.read_batch(work, cut[n]) for n in order or range(len(cut))}
+    work = work.staged(finished)
+    everything = [receipt for batch in sorted(finished) for receipt in finished[batch].receipts]
     output = Output(parquet=str(folder / "out.parquet"))
-    sink = table.sink(job, output, everything)
+    sink = table.sink(work, output, everything)
     sink.prepare()
     write = table.writer(work, output, everything)
     counts = [write(part)["h_li"] for part in reversed(table.parts(job, everything))]

@@ -256,3 +256,75 @@ def test_of_two_files_that_are_revealed_at_once_exactly_one_wins_and_keeps_its_b
         by_a_hair += isinstance(lost.__cause__, FileExistsError)
         assert output.read_text() == winner
     assert by_a_hair
+
+
+def test_a_claim_stands_while_the_output_is_made_and_goes_however_that_ends(tmp_path: Path) -> None:
+    output = tmp_path / "deep" / "out.zarr"
+    with publish.claimed(output, MINE):
+        assert json.loads(publish.claim_of(output).read_text())[DIGEST] == MINE
+    assert publish.leftovers(output) == []
+    for error in (ValueError, KeyboardInterrupt, SystemExit):
+        with pytest.raises(error), publish.claimed(output, MINE):
+            raise error
+        assert list(output.parent.iterdir()) == []
+
+
+def test_another_job_is_told_who_holds_the_claim_and_what_to_do(tmp_path: Path) -> None:
+    output = tmp_path / "out.zarr"
+    told = rf"claimed by job {MINE[:12]} since \d{{4}}-.* on .*`eoscale gc "
+    with publish.claimed(output, MINE):
+        with pytest.raises(ConflictError, match=told), publish.claimed(output, OTHER):
+            raise AssertionError
+        assert publish.leftovers(output) == [publish.claim_of(output)]
+    with publish.claimed(output, OTHER):
+        pass
+
+
+def test_the_same_job_takes_over_the_claim_of_an_attempt_that_died(tmp_path: Path) -> None:
+    output = tmp_path / "out.zarr"
+    publish.claim_of(output).write_text(json.dumps({DIGEST: MINE}))
+    with pytest.raises(ConflictError, match="since unknown"), publish.claimed(output, OTHER):
+        raise AssertionError
+    with publish.claimed(output, MINE):
+        assert publish.claim_of(output).exists()
+    assert not publish.claim_of(output).exists()
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"eoscale_job": '])
+def test_a_damaged_claim_is_somebody_elses(tmp_path: Path, text: str) -> None:
+    output = tmp_path / "out.zarr"
+    publish.claim_of(output).write_text(text)
+    with pytest.raises(ConflictError, match="job unknown"), publish.claimed(output, MINE):
+        raise AssertionError
+    assert publish.claim_of(output).read_text() == text
+
+
+def test_of_two_jobs_that_claim_an_output_at_once_exactly_one_proceeds(tmp_path: Path) -> None:
+    started, leaving = Barrier(2), Barrier(2)
+
+    def attempt(output: Path, digest: str) -> bool:
+        started.wait()
+        try:
+            with publish.claimed(output, digest):
+                leaving.wait()  # neither leaves before both have tried
+                return True
+        except ConflictError:
+            leaving.wait()
+            return False
+
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(200):
+            output = tmp_path / f"{number}.zarr"
+            tried = [pool.submit(attempt, output, digest) for digest in (MINE, OTHER)]
+            assert sorted(each.result() for each in tried) == [False, True]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_left_beside_an_output_is_found_and_nothing_else(tmp_path: Path) -> None:
+    output = tmp_path / "out[1].zarr"
+    mine = [publish.claim_of(output), publish.work_of(output), publish.staging(output, MINE, OTHER)]
+    for path in (*mine, output, tmp_path / "out1.zarr.claim", tmp_path / ".out[1].zarr2", tmp_path / "other"):
+        path.mkdir()
+    assert sorted(publish.leftovers(output)) == sorted(mine)
+    assert publish.siblings(output, MINE) == mine[2:]
+    assert publish.siblings(output, OTHER) == []

@@ -1,0 +1,77 @@
+"""Signals: who hears Ctrl-C, and what it does."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from types import FrameType
+
+
+class Interrupted(SystemExit):
+    """Somebody asked this process to stop.
+
+    It is no ``KeyboardInterrupt``: libraries between the signal and the command line answer that themselves.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+        """128 and the number of the signal."""
+
+
+@contextmanager
+def interruptible(at_once: Callable[[], object]) -> Iterator[None]:
+    """Raise :class:`Interrupted` at Ctrl-C or SIGTERM, and end the process if another comes.
+
+    Parameters
+    ----------
+    at_once : callable
+        What must be done even if the process ends at once.
+
+    Raises
+    ------
+    Interrupted
+    """
+    status = 0
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        nonlocal status
+        if status:
+            at_once()
+            os._exit(128 + number)
+        status = 128 + number
+        raise Interrupted(status)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except Exception:
+        if status:  # what fell over while everything was closed is no news
+            raise Interrupted(status) from None
+        raise
+    finally:
+        if not status:  # else the process is about to end, and may still be told to hurry
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Begin threads and processes that never hear Ctrl-C, which a terminal sends to all of a group.
+
+    They inherit what this thread blocks, from their first moment on, and so do processes that they begin
+    later. The signal itself waits until the block is over.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    # multiprocessing begins this process with the first other one, and up to Python 3.12 unblocks Ctrl-C then
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
