@@ -78,6 +78,32 @@ def indexes(granules: Sequence[Granule], paths: Iterable[str]) -> list[Indexed]:
     return loop.run(together())
 
 
+def known(granules: Sequence[Granule], paths: Iterable[str]) -> list[ChunkIndex | None]:
+    """Return the indexes of some granules as far as the index store has them; no server is asked.
+
+    Parameters
+    ----------
+    granules : sequence of Granule
+    paths : iterable of str
+        As of :func:`index`. An index that lacks one of them is none.
+    """
+    wanted = list(dict.fromkeys(paths))
+
+    async def look(granule: Granule) -> ChunkIndex | None:
+        try:
+            kept = await _kept(granule)
+        except AccessError:
+            return None  # who reads it will hear of it
+        if kept is None or not kept.absent.union(kept.datasets).issuperset(wanted):
+            return None
+        return _only(kept, wanted)
+
+    async def together() -> list[ChunkIndex | None]:
+        return await asyncio.gather(*map(look, granules))
+
+    return loop.run(together())
+
+
 def siblings(granule: Granule, path: str) -> tuple[str, ...]:
     """Return the names that lie beside a path in a granule; none if none do or it cannot be read."""
 
@@ -92,12 +118,9 @@ def siblings(granule: Granule, path: str) -> tuple[str, ...]:
 
 
 async def _index(granule: Granule, paths: Sequence[str]) -> ChunkIndex:
-    kept = await store.loaded(granule)
-    if kept and objects.local(granule.url):
-        # asking a disk costs nothing; elsewhere the first read tells
-        kept = kept if await ranges.head(granule.url) == (kept.size, kept.etag) else None
-    known = kept.datasets.keys() | kept.absent if kept else frozenset[str]()
-    lacking = [path for path in paths if path not in known]
+    kept = await _kept(granule)
+    present = kept.datasets.keys() | kept.absent if kept else frozenset[str]()
+    lacking = [path for path in paths if path not in present]
     if kept and not lacking:
         return _only(kept, paths)
     if kept:
@@ -112,6 +135,15 @@ async def _index(granule: Granule, paths: Sequence[str]) -> ChunkIndex:
         return fresh
     united = {**kept.datasets, **fresh.datasets}
     return _only(replace(fresh, datasets=united, absent=kept.absent | fresh.absent), paths)
+
+
+async def _kept(granule: Granule) -> ChunkIndex | None:
+    """Return what the index store has, unless the file is seen to be another one by now."""
+    kept = await store.loaded(granule)
+    if kept and objects.local(granule.url):
+        # asking a disk costs nothing; elsewhere the first read tells
+        return kept if await ranges.head(granule.url) == (kept.size, kept.etag) else None
+    return kept
 
 
 def _only(found: ChunkIndex, paths: Sequence[str]) -> ChunkIndex:

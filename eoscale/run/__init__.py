@@ -12,6 +12,7 @@ import xarray as xr
 from distributed import Client
 
 from eoscale.errors import ConflictError, RecipeError, scrub
+from eoscale.hdf5.index import known
 from eoscale.model.granule import GranuleList
 from eoscale.model.recipe import Recipe
 from eoscale.model.vocabulary import Output
@@ -23,9 +24,13 @@ from eoscale.run.ledger import Ledger
 from eoscale.run.plan import Plan, cut
 from eoscale.run.policy import may_fail
 from eoscale.run.progress import Bars, Watcher
+from eoscale.steps.expect import expected
 from eoscale.write import publish
 from eoscale.write.published import open_published
 from eoscale.write.work import Work
+
+MOST_WEIGHED = 1000
+"""Granules of a plan that says what will be read of them: looking up an index takes some milliseconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +78,10 @@ def prepare(
     RecipeError, CatalogError
     """
     analysis = recipe if isinstance(recipe, Recipe) else Recipe.from_file(recipe)
-    return cut(bind(analysis, granules, sample=sample))
+    job = bind(analysis, granules, sample=sample)
+    if len(job.granules) > MOST_WEIGHED:
+        return cut(job)
+    return cut(job, expected=expected(job, known(tuple(job.granules), job.full_paths)))
 
 
 def run(
@@ -132,8 +140,8 @@ def run(
     shared = Work(folder=str(folder), digest=job.digest)
     with ExitStack() as stack:
         stack.enter_context(publish.claimed(path, job.digest))
-        known = Ledger.load(beside).job if beside.is_file() else ""
-        fresh = publish.check_free(path, job.digest, known=known)
+        maker = Ledger.load(beside).job if beside.is_file() else ""
+        fresh = publish.check_free(path, job.digest, known=maker)
         if fresh:
             client = stack.enter_context(connected(cluster, workers=workers))
             seen = watcher or stack.enter_context(Bars())

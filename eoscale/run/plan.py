@@ -12,6 +12,7 @@ from eoscale.model.granule import GranuleList
 from eoscale.model.job import Job
 from eoscale.steps import batches
 from eoscale.steps.batches import GRANULES_PER_BATCH
+from eoscale.steps.expect import Expected
 from eoscale.write.work import Batch
 
 
@@ -21,6 +22,8 @@ class Plan:
 
     job: Job
     batches: tuple[Batch, ...] = field(repr=False)
+    expected: Expected | None = None
+    """What will be read, where it has been looked up."""
 
     @cached_property
     def skipped(self) -> Mapping[str, int]:
@@ -43,7 +46,8 @@ class Plan:
             "product": job.product.title,
             "granules": f"{job.granules.found:,} found, {len(job.granules):,} to read",
             **({"skipped": skipped} if skipped else {}),
-            "reads": f"{', '.join(job.columns)}; {_weight(job.granules)}",
+            "reads": f"{', '.join(job.columns)}; {_weight(job.granules, self.expected)}",
+            **({"memory": _memory(self.expected)} if self.expected and self.expected.requests else {}),
             "region": repr(job.region) if job.region else "everywhere",
             "quality": quality,
             **({"where": str(job.where)} if job.where else {}),
@@ -65,13 +69,25 @@ class Plan:
         }
 
 
-def _weight(granules: GranuleList) -> str:
-    """Return what whole granules weigh; how much of them is read shows only when they are indexed."""
+def _weight(granules: GranuleList, expected: Expected | None) -> str:
+    """Return what will be read; what whole granules weigh, where none of them is indexed."""
+    if expected is not None and expected.requests:
+        indexed = f"{expected.requests:,} requests, {expected.bytes / 1e6:,.1f} MB"
+        if not expected.unknown:
+            return indexed if expected.exact else f"at most {indexed}"
+        return (
+            f"at most {indexed}, without the requests of {expected.unknown:,} granules that are not indexed"
+        )
     unknown = sum(granule.size == 0 for granule in granules)
     known = f"the granules weigh {granules.nbytes / 1e6:,.1f} MB in all"
     return f"{known}, without {unknown:,} of unknown size" if unknown else known
 
 
-def cut(job: Job, *, granules_per_batch: int = GRANULES_PER_BATCH) -> Plan:
+def _memory(expected: Expected) -> str:
+    return f"a thread of a worker holds at most {expected.memory / 1e6:,.0f} MB of granules"
+
+
+def cut(job: Job, *, granules_per_batch: int = GRANULES_PER_BATCH, expected: Expected | None = None) -> Plan:
     """Return how a job is cut into tasks, as :func:`eoscale.steps.batches.cut` says."""
-    return Plan(job=job, batches=batches.cut(job, granules_per_batch=granules_per_batch))
+    cut_up = batches.cut(job, granules_per_batch=granules_per_batch)
+    return Plan(job=job, batches=cut_up, expected=expected)

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 GRANULES_PER_BATCH = 8
 """A task costs the scheduler about as much as reading a small granule: share it among some."""
-_GRANULES_AT_ONCE = 4
+GRANULES_AT_ONCE = 4
 """Of one batch, to hide the wait for bytes; decoding and reducing take turns on the processor."""
 
 
@@ -53,7 +53,7 @@ def each(job: Job, batch: Batch, act: Callable[[Granule, Indexed], T]) -> list[T
     """
     granules = [job.granules[position] for position in range(*batch)]
     found = indexes(granules, job.full_paths)
-    with ThreadPoolExecutor(min(_GRANULES_AT_ONCE, len(granules))) as pool:
+    with ThreadPoolExecutor(min(GRANULES_AT_ONCE, len(granules))) as pool:
         return list(pool.map(act, granules, found))
 
 
