@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -26,6 +27,9 @@ from eoscale.steps import statistics, table
 from eoscale.write import publish
 from eoscale.write.receipts import Finished
 from eoscale.write.work import Batch, Unit, Work
+
+CHANCES = 3
+"""Attempts at a unit of which workers die, each of as many workers as Dask allows a task."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,22 @@ def _write(
         sink.prepare()
     watcher.begin(line.written, len(units), done=len(written))
     left = [unit for unit in units if unit not in written]
-    for unit, counts in windowed(client, line.writer(work, output, receipts), left):
-        written[unit] = counts
-        watcher.advance(line.written, 1)
+    work.forget(left)
+    write = partial(_once, line.writer(work, output, receipts), work)
+    for _ in range(CHANCES):
+        killed: list[Unit] = []
+        for unit, counts in windowed(client, write, left, killed=killed.append):
+            written[unit] = counts
+            watcher.advance(line.written, 1)
+        left = killed
+    if left:
+        raise RunError(
+            f"workers died while they wrote {len(left):,} of {len(units):,} blocks of the result, again and "
+            "again: give them more memory, and run again"
+        )
     return {name: sum(counts[name] for counts in written.values()) for name in job.columns}
+
+
+def _once(write: Callable[[Unit], dict[str, int]], work: Work, unit: Unit) -> dict[str, int]:
+    """Return the counts of a unit, which is not written again where a worker died just after writing it."""
+    return work.written([unit]).get(unit) or write(unit)

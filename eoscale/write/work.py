@@ -117,6 +117,11 @@ class Work:
                 found[unit] = json.loads(self._staged(f"{_name(unit)}.json").read_text(encoding="utf-8"))
         return found
 
+    def forget(self, units: Iterable[Unit]) -> None:
+        """Remove what says that some units are written."""
+        for unit in units:
+            self._staged(f"{_name(unit)}.json").unlink(missing_ok=True)
+
     def _path(self, name: str) -> Path:
         return Path(self.folder) / self.digest[:16] / name
 

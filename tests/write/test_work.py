@@ -89,6 +89,8 @@ def test_a_unit_is_written_once_its_counts_are_put_down(work: Work) -> None:
     staged.wrote((0, 17), {"h_li": 7})
     assert staged.written([0, 1, 2, (0, 17), (0, 18)]) == {2: {"h_li": 5}, (0, 17): {"h_li": 7}}
     assert other.written([2]) == {}
+    staged.forget([0, 2])
+    assert staged.written([0, 1, 2, (0, 17)]) == {(0, 17): {"h_li": 7}}
 
 
 def leave(work: Work, batch: Batch, *receipts: Receipt) -> None:

@@ -1,0 +1,161 @@
+"""Writers that are killed, and readers that look all the while."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from eoscale.model.cube import Cube
+from eoscale.write import publish
+from tests.write.test_zarr import CUBES, DIGEST_OF_JOB, blocks, sink, whole
+
+CUBE = Cube(axes=CUBES["time y x"].axes, tile_shape=(1, 3, 2))
+DEATHS = 50
+PROCESSES = multiprocessing.get_context("forkserver")
+
+
+def write(folder: Path) -> None:
+    """Write a store as a run does: laid out, tile by tile, published."""
+    made = sink(CUBE, 3, folder)
+    with publish.claimed(made.output, DIGEST_OF_JOB):
+        made.prepare()
+        for tile, block in blocks(CUBE).items():
+            made.write(tile, block)
+        made.publish()
+
+
+def plainly(folder: Path) -> None:
+    """Write the same values as people do."""
+    data = {name: (CUBE.dims, values) for name, values in whole(CUBE).items()}
+    chunked = xr.Dataset(data).chunk(dict(zip(CUBE.dims, CUBE.tile_shape, strict=True)))
+    chunked.to_zarr(folder / "out.zarr", mode="w", zarr_format=3, consolidated=True)
+
+
+def found(output: Path) -> str:
+    """Return what a reader finds: nothing, all of it, or less."""
+    try:
+        with xr.open_zarr(output, consolidated=True, chunks=None) as store:
+            same = all(
+                np.array_equal(store[name], values, equal_nan=True) for name, values in whole(CUBE).items()
+            )
+    except FileNotFoundError:
+        return "nothing"
+    except (KeyError, ValueError, OSError) as error:
+        return f"an error: {type(error).__name__}"
+    return "everything" if same else "holes"
+
+
+@contextmanager
+def looking(outputs: list[Path]) -> Iterator[Counter[str]]:
+    """Look at the last of some outputs every 10 ms, in two threads, and count what they find."""
+    seen: Counter[str] = Counter()
+    over = Event()
+
+    def look() -> None:
+        while not over.wait(0.01):
+            seen[found(outputs[-1])] += 1
+
+    readers = [Thread(target=look) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        for reader in readers:
+            reader.join()
+
+
+def begun(writer: Callable[[Path], None], folder: Path) -> multiprocessing.process.BaseProcess:
+    process = PROCESSES.Process(target=writer, args=(folder,))
+    process.start()
+    return process
+
+
+def lived(writer: Callable[[Path], None], folder: Path) -> float:
+    """Return the seconds that a writer takes that nobody kills."""
+    folder.mkdir()
+    began = time.perf_counter()
+    process = begun(writer, folder)
+    process.join()
+    assert process.exitcode == 0
+    assert found(folder / "out.zarr") == "everything"
+    return time.perf_counter() - began
+
+
+def killed(writer: Callable[[Path], None], folder: Path, seconds: float) -> bool:
+    """Begin a writer, kill it after some seconds, and return whether it died of that."""
+    process = begun(writer, folder)
+    time.sleep(seconds)
+    if process.pid and process.is_alive():
+        os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    return process.exitcode == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forks_are_quick() -> None:
+    PROCESSES.set_forkserver_preload([__name__])
+
+
+def test_readers_find_nothing_or_everything_while_fifty_writers_die(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lived(write, tmp_path / "first")
+    span = lived(write, tmp_path / "undisturbed")
+    outputs, deaths, stages = [tmp_path / "0" / "out.zarr"], 0, Counter[str]()
+    chance = random.Random(3)  # noqa: S311  no secret
+    with looking(outputs) as seen:
+        while deaths < DEATHS:
+            output = outputs[-1]
+            output.parent.mkdir(exist_ok=True)
+            died = killed(write, output.parent, chance.uniform(0, span))
+            deaths += died
+            hidden = publish.staging(output, DIGEST_OF_JOB)
+            if output.exists():  # nobody killed it, or after the one rename
+                assert found(output) == "everything"
+                stages["published"] += died
+                outputs.append(tmp_path / str(len(outputs)) / "out.zarr")
+            else:
+                stages[
+                    "tiles" if any(hidden.glob("*/c")) else "laid out" if hidden.exists() else "early"
+                ] += 1
+        before = seen["everything"]
+        outputs[-1].parent.mkdir(exist_ok=True)
+        write(outputs[-1].parent)
+        time.sleep(0.1)
+    assert {*seen} == {"nothing", "everything"}, seen
+    assert seen["everything"] > before
+    assert seen["nothing"] > 100
+    assert stages["tiles"] > DEATHS / 4, stages
+    assert publish.leftovers(outputs[-1]) == []
+    with capsys.disabled():
+        print(f"\n{DEATHS} writers died ({dict(stages)}); readers found {dict(seen)}")  # noqa: T201
+
+
+def test_a_store_that_is_written_plainly_opens_with_holes_when_its_writer_dies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lived(plainly, tmp_path / "first")
+    span = lived(plainly, tmp_path / "undisturbed")
+    chance, left = random.Random(5), Counter[str]()  # noqa: S311  no secret
+    for number in range(20):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        if killed(plainly, folder, chance.uniform(0.3, 1) * span):
+            left[found(folder / "out.zarr")] += 1
+    assert left["holes"] > 0, left
+    with capsys.disabled():
+        print(f"\n{left.total()} plain writers died, and left {dict(left)}")  # noqa: T201
