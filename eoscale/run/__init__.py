@@ -146,8 +146,8 @@ def run(
             client = stack.enter_context(connected(cluster, workers=workers))
             seen = watcher or stack.enter_context(Bars())
             execute(planned, result, client, work=shared, watcher=seen)
-        # an attempt that was killed when it had just published left these too
-        for sibling in publish.siblings(path, job.digest):
+        # attempts that were killed left these; while the claim is held nobody else is at work on them
+        for sibling in publish.siblings(path):
             publish.discard(sibling)
         if work is None:
             # a folder that was named may serve another run of the same job

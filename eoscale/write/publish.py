@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -194,9 +195,12 @@ def _holder(claim: Path) -> dict[str, str]:
         return {}  # it went away meanwhile, or is damaged
 
 
-def siblings(output: Path, digest: str = "") -> list[Path]:
-    """Return the hidden siblings that attempts left of an output, of one job or of all."""
-    return sorted(output.parent.glob(f".{glob.escape(output.name)}.{digest[:16]}*"))
+def siblings(output: Path) -> list[Path]:
+    """Return the hidden siblings that attempts left of an output: what they made, claims and ledgers."""
+    name = re.escape(output.name)
+    ours = re.compile(rf"\.{name}\.([0-9a-f]{{16}}([0-9a-f]{{8}})?|(claim|ledger\.parquet)\.[0-9a-f]{{12}})")
+    beside = output.parent.glob(f".{glob.escape(output.name)}.*")
+    return sorted(path for path in beside if ours.fullmatch(path.name))
 
 
 def leftovers(output: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from eoscale.errors import ConflictError
 from eoscale.write import publish
 from eoscale.write.publish import DIGEST, FACTS
+from eoscale.write.whole import whole
 
 MINE, OTHER = "a" * 64, "b" * 64
 
@@ -321,10 +322,14 @@ def test_of_two_jobs_that_claim_an_output_at_once_exactly_one_proceeds(tmp_path:
 
 
 def test_what_is_left_beside_an_output_is_found_and_nothing_else(tmp_path: Path) -> None:
-    output = tmp_path / "out[1].zarr"
-    mine = [publish.claim_of(output), publish.work_of(output), publish.staging(output, MINE, OTHER)]
-    for path in (*mine, output, tmp_path / "out1.zarr.claim", tmp_path / ".out[1].zarr2", tmp_path / "other"):
+    output = tmp_path / "out[1]"
+    with whole(tmp_path / "out[1].ledger.parquet") as ledger:
+        ledger.touch()
+    hidden = [publish.staging(output, MINE, OTHER), publish.staging(output, OTHER), ledger]
+    hidden.append(tmp_path / f".out[1].claim.{'0' * 12}")
+    mine = [publish.claim_of(output), publish.work_of(output), *hidden]
+    others = [output, publish.staging(tmp_path / "out[1].zarr", MINE), publish.claim_of(tmp_path / "out1")]
+    for path in (*mine, *others, tmp_path / ".out[1].hidden", tmp_path / "other"):
         path.mkdir()
+    assert publish.siblings(output) == sorted(hidden)
     assert sorted(publish.leftovers(output)) == sorted(mine)
-    assert publish.siblings(output, MINE) == mine[2:]
-    assert publish.siblings(output, OTHER) == []
