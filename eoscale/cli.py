@@ -1,8 +1,7 @@
 """The command line: thin words over the library's functions.
 
-Exit status: 0 published or done, 2 wrong use or recipe, 3 not published, 4 no access, 130 interrupted (143
-by SIGTERM). Results go to standard output; progress, what is logged, and errors to standard error: lines for
-a person, and with ``--json`` one JSON object a line.
+Exit status: 0 published or done, 2 wrong use or recipe, 3 not published, 4 no access, 130 interrupted, 143
+terminated. Results go to standard output, all else to standard error, with ``--json`` an object a line.
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ from eoscale.run.indexing import index
 from eoscale.run.ledger import Ledger, beside
 from eoscale.run.progress import shown
 from eoscale.run.signals import Interrupted, interruptible
+from eoscale.write import publish
 from eoscale.write.published import form
 from eoscale.write.zarr import open_store
 
@@ -60,13 +60,12 @@ Changes = Annotated[
 Cluster = Annotated[str, typer.Option(metavar="WHERE", help="local or tcp://HOST:PORT.")]
 Workers = Annotated[int | None, typer.Option(metavar="N", help="Of a local cluster.")]
 Json = Annotated[bool, typer.Option("--json", help="The same facts for machines.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tell more of what happens.")]
 _INTERRUPTED = "nothing unfinished is published; run the same recipe again and it goes on where it stopped"
 
 
 @app.callback()
-def options(
-    *, verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell more of what happens.")] = False
-) -> None:
+def options(*, verbose: Verbose = False) -> None:
     """Hear what holds for all commands."""
     if verbose:
         logs.say_more()
@@ -149,10 +148,7 @@ def build_indexes(
         "by libhdf5": f"{(told['fallback'] != '').sum():,} granules",
         "kept in": scrub(index_store()),
     }
-    if as_json:
-        _print({**facts, "table": told.to_dict("records")})
-    else:
-        _tell(facts, as_json=False)
+    _tell({**facts, "table": told.to_dict("records")} if as_json else facts, as_json=as_json)
     if len(failed):
         reasons = "; ".join(failed["reason"].head(3))
         raise IncompleteRunError(f"{len(failed)} of {len(told)} granules could not be indexed: {reasons}")
@@ -197,6 +193,27 @@ def write_report(
 
 
 @app.command()
+def gc(
+    output: OutputPath,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove what attempts that died left beside an output: claim, work folder, hidden siblings."""
+    left = publish.leftovers(output.absolute())
+    if left and not yes:
+        if as_json or not sys.stdin.isatty():
+            raise RecipeError(f"{', '.join(path.name for path in left)} would be removed: say so by --yes")
+        _tell({path.name: "a claim" if path.is_file() else "" for path in left}, as_json=False)
+        if not typer.confirm("A run may be at work on this. Remove it?"):
+            return
+    for path in left:
+        publish.discard(path)
+    names = [path.name for path in left]
+    _tell({"removed": names if as_json else ", ".join(names) or "nothing was there"}, as_json=as_json)
+
+
+@app.command()
 def products(
     name: Annotated[str | None, typer.Argument(metavar="NAME")] = None, *, as_json: Json = False
 ) -> None:
@@ -232,16 +249,17 @@ def main() -> None:
     """Run the command line, with each error as one sentence and its exit status."""
     as_json = "--json" in sys.argv  # also where the words were not understood
     fail = partial(logs.fail, _err, as_json=as_json)
+    logs.configure(_err, as_json=as_json)
     try:
-        with logs.on_stderr(_err, as_json=as_json), interruptible(_err.show_cursor):
+        with interruptible(_err.show_cursor):
             sys.exit(app(standalone_mode=False))
     except Interrupted as stop:
-        fail("Interrupted", _INTERRUPTED, stop.status)
+        fail("Interrupted" if as_json else "interrupted", _INTERRUPTED, stop.status)
     except _UsageError as error:
-        if not as_json:
-            error.show()
-            sys.exit(error.exit_code)
-        fail("UsageError", error.format_message(), error.exit_code)
+        if as_json:
+            fail("UsageError", error.format_message(), error.exit_code)
+        error.show()
+        sys.exit(error.exit_code)
     except EoscaleError as error:
         fail(type(error).__name__, str(error), _status(error))
 
@@ -302,6 +320,5 @@ def _variables(known: Product) -> Table:
         table.add_column(column, no_wrap=True)
     table.add_column("description", overflow="fold")
     for name, variable in known.variables.items():
-        units = variable.units.partition(" since ")[0]
-        table.add_row(name, variable.path, units, variable.description)
+        table.add_row(name, variable.path, variable.units.partition(" since ")[0], variable.description)
     return table

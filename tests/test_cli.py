@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import subprocess
 import sys
+import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ import xarray as xr
 from eoscale import cli, synthetic
 from eoscale.products import ATL06
 from eoscale.run.ledger import Ledger, beside
+from tests.hdf5 import shared
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 SMALL = """\
@@ -172,6 +175,74 @@ def test_pictures_and_reports_are_made(folder: Path) -> None:
     done = eoscale("report", "small.zarr", folder=folder)
     assert done.status == 0, done.err
     assert "<html" in (folder / "small.html").read_text(encoding="utf-8")
+
+
+def test_machines_read_one_result_on_standard_output_and_records_on_standard_error(
+    folder: Path, scheduler: str
+) -> None:
+    done = eoscale("run", "small.yaml", "--output", "m.zarr", "--cluster", scheduler, "--json", folder=folder)
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["granules"]["used"] == 3
+    records = [json.loads(line) for line in done.err.splitlines()]
+    assert {record["stage"] for record in records} == {"granules read", "tiles written"}
+    assert [record["done"] for record in records if record["stage"] == "granules read"][-1] == 3
+
+
+def test_the_course_of_things_is_logged_when_asked_for_wherever_it_happens(
+    tmp_path: Path, scheduler: str
+) -> None:
+    made = synthetic.make(ATL06, 3, folder=tmp_path / "made", seed=1)
+    first, second, third = [shared.copied(path, tmp_path / path.name) for path in made]
+    words = ("--variable", "h_li", "--cluster", scheduler)
+    event = f"{second.stem} is indexed by libhdf5: "
+    assert "libhdf5" not in eoscale("index", first, *words, folder=tmp_path).err
+    done = eoscale("--verbose", "index", second, *words, folder=tmp_path)
+    assert re.search(rf"^\d\d:\d\d:\d\d hdf5\.index: {event}", done.err, re.MULTILINE), done.err
+    done = eoscale("-v", "index", third, *words, "--json", folder=tmp_path)
+    (record,) = [one for one in map(json.loads, done.err.splitlines()) if "level" in one]
+    assert (record.pop("level"), record.pop("logger")) == ("INFO", "eoscale.hdf5.index")
+    assert record.pop("message").startswith(f"{third.stem} is indexed by libhdf5: ")
+    assert list(record) == ["time"]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_warning_is_one_line_of_the_log(folder: Path, *, as_json: bool) -> None:
+    bow = {"type": "Polygon", "coordinates": [[[-50, 65], [-40, 75], [-40, 65], [-50, 75], [-50, 65]]]}
+    (folder / "bow.geojson").write_text(json.dumps(bow), encoding="utf-8")
+    words = ["plan", "small.yaml", "--set", "region=bow.geojson", *(["--json"] if as_json else [])]
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        done = eoscale(*words, folder=folder)
+    assert done.status == 0
+    (line,) = done.err.splitlines()
+    message = json.loads(line)["message"] if as_json else line.partition(" eoscale: ")[2]
+    assert message.startswith("the region was mended: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "kind", "sentence"),
+    [
+        (["run", "nowhere.yaml"], 2, "RecipeError", "cannot be read"),
+        (["plan", "small.yaml", "--granules", "none/*.h5"], 2, "CatalogError", "there is no file"),
+        (["report", "nothing.zarr"], 3, "IncompleteRunError", "there is no ledger"),
+        (
+            ["plan", "small.yaml", "--granules", "http://169.254.169.254/ATL06.h5"],
+            4,
+            "ForbiddenError",
+            "refused",
+        ),
+        (["products", "--unheard"], 2, "UsageError", "No such option"),
+        (["frobnicate"], 2, "UsageError", "No such command"),
+    ],
+)
+def test_machines_read_an_error_as_one_object(
+    words: list[str], status: int, kind: str, sentence: str, folder: Path
+) -> None:
+    done = eoscale(*words, "--json", folder=folder)
+    error = json.loads(done.err)
+    assert sentence in error.pop("message")
+    assert error == {"error": kind, "status": status}
+    assert (done.status, done.out) == (status, "")
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from eoscale.run.signals import unheard
 def connected(cluster: str | Client = "local", *, workers: int | None = None) -> Iterator[Client]:
     """Give a client of a cluster, and close what was opened for it.
 
-    What eoscale logs on workers goes to its loggers in this process. Of a Ctrl-C only this process hears, not
-    the workers of a local cluster.
+    What is logged on workers goes to the loggers of this process: of eoscale, and of a local cluster. Of
+    Ctrl-C workers of a local cluster hear nothing.
 
     Parameters
     ----------
@@ -67,19 +67,24 @@ def connected(cluster: str | Client = "local", *, workers: int | None = None) ->
         raise RecipeError(f"cluster {cluster!r} is unknown: give local or tcp://HOST:PORT")
 
 
-class _Levels(WorkerPlugin):
-    """Has workers log what the client's process would, those too that begin later."""
+class _Loggers(WorkerPlugin):
+    """Has loggers of workers, also of those that begin later, say what the client's process would say."""
 
-    name = "eoscale-levels"
+    name = "eoscale-loggers"
 
     def __init__(self, levels: dict[str, int]) -> None:
         self._levels = levels
 
     def setup(self, worker: Worker) -> None:  # noqa: ARG002  the same on every worker
         for name, level in self._levels.items():
-            logging.getLogger(name).setLevel(level)
+            logger = logging.getLogger(name)
+            logger.setLevel(level)
+            # else some go straight to standard error, through the bars
+            logger.handlers = [logging.NullHandler()]
 
 
 def _log_here(client: Client, *names: str) -> None:
-    client.register_plugin(_Levels({name: logging.getLogger(name).getEffectiveLevel() for name in names}))
-    client.forward_logging("eoscale")
+    """Have what these loggers say on workers said by the loggers of the same name in this process."""
+    client.register_plugin(_Loggers({name: logging.getLogger(name).getEffectiveLevel() for name in names}))
+    for name in names:
+        client.forward_logging(name)

@@ -6,15 +6,14 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import NoReturn
 
 from rich.console import Console
 
-OWN = "eoscale"
-_DISTRIBUTED = (
+_OWN = "eoscale"
+_OTHERS = (
+    "asyncio",
     "distributed",
     "distributed.client",
     "distributed.gc",
@@ -22,7 +21,7 @@ _DISTRIBUTED = (
     "tornado.application",
     "bokeh",
 )
-"""The loggers to which distributed gives a handler of its own when it is imported."""
+"""All but the first are those to which distributed gives a handler of its own when it is imported."""
 
 
 class _Handler(logging.Handler):
@@ -50,7 +49,7 @@ def _message(record: logging.LogRecord) -> str:
 
 def _text(record: logging.LogRecord) -> str:
     moment = datetime.fromtimestamp(record.created, UTC).astimezone()
-    return f"{moment:%H:%M:%S} {record.name.removeprefix(f'{OWN}.')}: {_message(record)}"
+    return f"{moment:%H:%M:%S} {record.name.removeprefix(f'{_OWN}.')}: {_message(record)}"
 
 
 def _json(record: logging.LogRecord) -> str:
@@ -63,9 +62,8 @@ def _json(record: logging.LogRecord) -> str:
     return json.dumps(facts)
 
 
-@contextmanager
-def on_stderr(console: Console, *, as_json: bool) -> Iterator[None]:
-    """Print what is logged: warnings of eoscale, errors of distributed; :func:`say_more` has more printed.
+def configure(console: Console, *, as_json: bool) -> None:
+    """Have warnings of eoscale printed, and errors of distributed; :func:`say_more` has more printed.
 
     Parameters
     ----------
@@ -75,18 +73,11 @@ def on_stderr(console: Console, *, as_json: bool) -> Iterator[None]:
         As JSON objects of ``time``, ``level``, ``logger`` and ``message``, one a line.
     """
     handler = _Handler(console, as_json=as_json)
-    root = logging.getLogger()
-    with ExitStack() as stack:
-        for name in (OWN, *_DISTRIBUTED):
-            logger = logging.getLogger(name)
-            stack.callback(_restore, logger, logger.level, logger.handlers, propagate=logger.propagate)
-            logger.handlers, logger.propagate = [], True
-        stack.callback(setattr, warnings, "showwarning", warnings.showwarning)
-        warnings.showwarning = _log_warning
-        root.addHandler(handler)
-        stack.callback(root.removeHandler, handler)
-        _set_levels(logging.WARNING, logging.ERROR)
-        yield
+    for name, level in ((_OWN, logging.NOTSET), *((other, logging.ERROR) for other in _OTHERS)):
+        logger = logging.getLogger(name)
+        logger.setLevel(level)
+        logger.handlers = [handler]
+    warnings.showwarning = _log_warning
 
 
 def fail(console: Console, kind: str, message: str, status: int, *, as_json: bool) -> NoReturn:
@@ -101,19 +92,9 @@ def fail(console: Console, kind: str, message: str, status: int, *, as_json: boo
 
 def say_more() -> None:
     """Have the course of things printed, and warnings of distributed too."""
-    _set_levels(logging.INFO, logging.WARNING)
-
-
-def _set_levels(own: int, others: int) -> None:
-    logging.getLogger(OWN).setLevel(own)
-    for name in _DISTRIBUTED:
-        logging.getLogger(name).setLevel(others)
-
-
-def _restore(logger: logging.Logger, level: int, handlers: list[logging.Handler], *, propagate: bool) -> None:
-    logger.setLevel(level)
-    logger.handlers, logger.propagate = handlers, propagate
+    logging.getLogger(_OWN).setLevel(logging.INFO)
+    logging.getLogger("distributed").setLevel(logging.WARNING)
 
 
 def _log_warning(message: Warning | str, *_: object, **__: object) -> None:
-    logging.getLogger(OWN).warning("%s", message)
+    logging.getLogger(_OWN).warning("%s", message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -43,13 +44,14 @@ def interruptible(at_once: Callable[[], object]) -> Iterator[None]:
             at_once()
             os._exit(128 + number)
         status = 128 + number
+        logging.disable()  # what falls over while everything is closed is no news
         raise Interrupted(status)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except Exception:
-        if status:  # what fell over while everything was closed is no news
+        if status:  # likewise
             raise Interrupted(status) from None
         raise
     finally:
@@ -68,7 +70,7 @@ def unheard() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    # multiprocessing begins this process with the first other one, and up to Python 3.12 unblocks Ctrl-C then
+    # multiprocessing begins this one before the first of ours, and some Pythons then unblock Ctrl-C
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
