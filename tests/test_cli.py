@@ -20,6 +20,7 @@ import xarray as xr
 from eoscale import cli, synthetic
 from eoscale.products import ATL06
 from eoscale.run.ledger import Ledger, beside
+from eoscale.write import publish
 from tests.hdf5 import shared
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -288,3 +289,22 @@ def test_demo_data_are_granules_of_the_product(tmp_path: Path) -> None:
     done = eoscale("demo-data", "made", "--product", "ATL08", "-n", "2", "--json", folder=tmp_path)
     assert done.status == 0, done.err
     assert sorted(json.loads(done.out)) == sorted(path.name for path in (tmp_path / "made").iterdir())
+
+
+def test_what_attempts_left_is_removed_when_somebody_says_so(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "small.zarr"
+    publish.claim_of(output).write_text(json.dumps({publish.DIGEST: "a" * 64}))
+    publish.staging(output, "a" * 64).mkdir()
+    (publish.work_of(output) / "aaaa").mkdir(parents=True)
+    (tmp_path / "other").touch()
+    refused = eoscale("run", "small.yaml", "--output", output, folder=folder)
+    assert refused.status == 3
+    assert "claimed by job aaaaaaaaaaaa" in " ".join(refused.err.split())
+    asked = eoscale("gc", output, folder=folder)
+    assert (asked.status, len(publish.leftovers(output))) == (2, 3)
+    assert "say so by --yes" in asked.err
+    told = json.loads(eoscale("gc", output, "--yes", "--json", folder=folder).out)
+    assert sorted(told["removed"]) == [".small.zarr.aaaaaaaaaaaaaaaa", "small.zarr.claim", "small.zarr.work"]
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+    assert "nothing was there" in eoscale("gc", output, folder=folder).out
+    assert eoscale("run", "small.yaml", "--output", output, "--workers", "1", folder=folder).status == 0
