@@ -23,7 +23,7 @@ from eoscale.run.execute import execute
 from eoscale.run.ledger import Ledger
 from eoscale.run.plan import Plan, cut
 from eoscale.run.policy import may_fail
-from eoscale.run.progress import Bars, Watcher
+from eoscale.run.progress import Watcher, shown
 from eoscale.steps.expect import expected
 from eoscale.write import publish
 from eoscale.write.published import open_published
@@ -114,7 +114,7 @@ def run(
         Folder for what tasks leave for one another, which is kept; unless given ``<output>.work``, which
         is removed after publication. A run that was interrupted goes on from what lies there.
     watcher : Watcher, optional
-        Hears of progress; bars on standard error unless given.
+        Hears of progress; bars or lines on standard error unless given.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def run(
         fresh = publish.check_free(path, job.digest, known=maker)
         if fresh:
             client = stack.enter_context(connected(cluster, workers=workers))
-            seen = watcher or stack.enter_context(Bars())
+            seen = watcher or stack.enter_context(shown())
             execute(planned, result, client, work=shared, watcher=seen)
         # attempts that were killed left these; while the claim is held nobody else is at work on them
         for sibling in publish.siblings(path):

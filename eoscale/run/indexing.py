@@ -16,7 +16,7 @@ from eoscale.model.receipt import Receipt
 from eoscale.model.recipe import Recipe
 from eoscale.run.cluster import connected
 from eoscale.run.futures import windowed
-from eoscale.run.progress import Bars, Watcher
+from eoscale.run.progress import Watcher, shown
 from eoscale.steps.indexing import GRANULES_PER_BATCH, index_batch
 from eoscale.steps.listed import Granules, listed
 
@@ -51,7 +51,7 @@ def index(
     workers : int, optional
         Of a local cluster; one a processor unless given.
     watcher : Watcher, optional
-        Hears of progress; a bar on standard error unless given.
+        Hears of progress; a bar or lines on standard error unless given.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def index(
     receipts: list[Receipt] = []
     with ExitStack() as stack:
         client = stack.enter_context(connected(cluster, workers=workers))
-        seen = watcher or stack.enter_context(Bars())
+        seen = watcher or stack.enter_context(shown())
         seen.begin(_STAGE, len(found))
         for _, done in windowed(client, partial(index_batch, paths=paths), batches):
             receipts += done
