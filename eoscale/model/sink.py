@@ -19,7 +19,7 @@ class Sink(Protocol[Unit_contra, Block_contra]):
     """
 
     def prepare(self) -> None:
-        """Lay the output out afresh, hidden from readers."""
+        """Lay the output out, hidden from readers; what an earlier attempt wrote of the same stays."""
         ...
 
     def write(self, unit: Unit_contra, block: Block_contra, /) -> None:

@@ -116,8 +116,7 @@ def _write(
     units = line.units(job, receipts)
     missing = set(sink.missing())
     written: dict[Unit, dict[str, int]] = work.written(unit for unit in units if unit not in missing)
-    if not written:
-        sink.prepare()
+    sink.prepare()
     watcher.begin(line.written, len(units), done=len(written))
     left = [unit for unit in units if unit not in written]
     work.forget(left)

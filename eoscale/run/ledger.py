@@ -93,6 +93,7 @@ class Ledger:
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
         told = json.dumps({"facts": dict(self.facts), "job": self.job})
         metadata = {**(table.schema.metadata or {}), _FACTS: told.encode()}
+        path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path) as hidden:
             pq.write_table(table.replace_schema_metadata(metadata), hidden)
 

@@ -172,7 +172,7 @@ def claimed(output: Path, digest: str) -> Iterator[None]:
     try:
         # a link, unlike a rename, never replaces what is there, and what it shows is whole
         claim.hardlink_to(mine)
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):  # somebody who has just ended may have removed ours
         holder = _holder(claim)
         if holder.get(DIGEST) != digest:
             job, since, host = (holder.get(key, "unknown") for key in (DIGEST, "since", "host"))
@@ -181,7 +181,7 @@ def claimed(output: Path, digest: str) -> Iterator[None]:
                 f"recipe again if it died, or give it up by `eoscale gc {output}`"
             ) from None
     finally:
-        mine.unlink()
+        mine.unlink(missing_ok=True)
     try:
         yield
     finally:

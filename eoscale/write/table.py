@@ -63,9 +63,8 @@ class TableSink:
         return publish.staging(self.output, self.digest, self.stage)
 
     def prepare(self) -> None:
-        """Make room for the parts afresh."""
-        publish.discard(self.hidden)
-        self.hidden.mkdir(parents=True)
+        """Make room for the parts; those of an earlier attempt at the same stage stay."""
+        self.hidden.mkdir(parents=True, exist_ok=True)
 
     def write(self, part: Part, rows: pa.Table) -> None:
         """Write one part, whole or not at all."""

@@ -18,19 +18,18 @@ def whole(path: Path) -> Iterator[Path]:
     Parameters
     ----------
     path : Path
-        Replaced if it exists; its folder is made if there is none.
+        Replaced if it exists. Its folder must be there: a task that comes late makes no folder anew.
 
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
-    ...     file = Path(folder) / "deep" / "a.txt"
+    ...     file = Path(folder) / "a.txt"
     ...     with whole(file) as hidden:
     ...         _ = hidden.write_text("all of it")
-    ...     [path.name for path in file.parent.iterdir()]
+    ...     [path.name for path in Path(folder).iterdir()]
     ['a.txt']
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     hidden = path.with_name(f".{path.name}.{uuid4().hex[:12]}")
     try:
         yield hidden

@@ -65,6 +65,7 @@ class Work:
 
     def save_job(self, job: Job) -> None:
         """Put the job where all tasks find it, under its digest."""
+        self._path("").mkdir(parents=True, exist_ok=True)
         _put(self._path("job.json"), job.to_json())
 
     def partials(self, batch: Batch) -> Path:
@@ -97,6 +98,7 @@ class Work:
         for batch, some in sorted(granules.items()):
             for tile in sorted({tile for receipt in some for tile in receipt.tiles}):
                 tiles.setdefault(tile, []).append(batch)
+        self._staged("").mkdir(parents=True, exist_ok=True)
         _put(self._staged("tiles.json"), json.dumps(tiles))
 
     def batches(self, tile: Tile) -> tuple[Batch, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from eoscale.errors import IncompleteRunError
 from eoscale.model.columns import Array
 from eoscale.model.cube import Cube, Tile
 from eoscale.write import publish
+from eoscale.write.whole import whole
 
 _ROOT = {3: ("zarr.json",), 2: (".zmetadata", ".zattrs", ".zgroup")}
 """Documents of the root group, the one that makes it open last."""
@@ -66,17 +67,22 @@ class ZarrSink:
 
     def prepare(self) -> None:
         """Write all metadata and coordinates but not the root group, so that nothing opens."""
-        publish.discard(self.hidden)
         for key, document in self._documents().items():
             if key not in _ROOT[self.zarr_format]:
                 target = self.hidden / key
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(document)
+                with whole(target) as hidden:  # somebody may be reading what an earlier attempt laid out
+                    hidden.write_bytes(document)
 
     def write(self, tile: Tile, blocks: Mapping[str, Array]) -> None:
         """Write one tile of every variable; each is one chunk, replaced whole."""
-        for name, block in blocks.items():
-            _array(str(self.hidden / name), self.zarr_format)[self.cube.block(tile)] = block
+        try:
+            for name, block in blocks.items():
+                _array(str(self.hidden / name), self.zarr_format)[self.cube.block(tile)] = block
+        finally:
+            # a client that died may have left a task in hand until another one has published
+            if publish.published(self.output) == self.digest:
+                publish.discard(self.hidden)
 
     def missing(self) -> tuple[Tile, ...]:
         """Return the tiles of which a variable has no chunk."""
@@ -101,10 +107,19 @@ class ZarrSink:
         if missing:
             raise IncompleteRunError(f"{len(missing)} of {self.cube.tiles} tiles are missing: run again")
         documents = self._documents()
+        self._clear(documents)
         for key in _ROOT[self.zarr_format]:
             if key in documents:
                 (self.hidden / key).write_bytes(documents[key])
         publish.reveal(self.hidden, self.output)
+
+    def _clear(self, documents: Container[str]) -> None:
+        """Remove what workers left that died while they wrote a chunk."""
+        chunks = {f"{name}/{self._chunk(tile)}" for name in self.variables for tile in range(self.cube.tiles)}
+        for path in [path for path in self.hidden.rglob("*") if path.is_file()]:
+            key = path.relative_to(self.hidden).as_posix()
+            if key not in documents and key not in chunks:
+                path.unlink(missing_ok=True)
 
     def _chunk(self, tile: Tile) -> str:
         position = [str(int(at)) for at in np.unravel_index(tile, self.cube.tile_grid)]

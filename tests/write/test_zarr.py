@@ -207,15 +207,30 @@ def test_the_output_is_hidden_beside_where_it_will_be(tmp_path: Path) -> None:
     assert made.hidden.parent == made.output.parent
 
 
-def test_what_an_earlier_attempt_left_is_not_taken_for_done(tmp_path: Path) -> None:
+def test_what_an_earlier_attempt_left_is_not_published(tmp_path: Path) -> None:
     cube = CUBES["y x"]
     made = sink(cube, 3, tmp_path)
     made.prepare()
-    (made.hidden / "leftover.bin").write_bytes(b"x")
+    made.write(0, blocks(cube)[0])
+    leftovers = [
+        "leftover.bin",
+        "h_li_mean/c/0/0.0123.partial",
+        "h_li_mean/c/9/9",
+        "h_li_mean/.zarr.json.0123",
+    ]
+    for name in leftovers:
+        (made.hidden / name).parent.mkdir(exist_ok=True)
+        (made.hidden / name).write_bytes(b"x")
     again = sink(cube, 3, tmp_path)
     again.prepare()
-    assert again.missing() == tuple(range(cube.tiles))
-    assert not (made.hidden / "leftover.bin").exists()
+    assert again.missing() == tuple(range(1, cube.tiles))
+    for tile, block in blocks(cube).items():
+        again.write(tile, block)
+    again.publish()
+    assert not any((again.output / name).exists() for name in leftovers)
+    assert {path.relative_to(again.output).as_posix() for path in again.output.rglob("c/*/*")} == {
+        f"{name}/c/{y}/{x}" for name in specs(cube) for y in range(2) for x in range(2)
+    }
 
 
 def test_only_what_was_published_is_opened(tmp_path: Path) -> None:
