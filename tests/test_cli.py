@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import re
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ import xarray as xr
 
 from eoscale import cli, synthetic
 from eoscale.products import ATL06
+from eoscale.run import logs
 from eoscale.run.ledger import Ledger, beside
 from eoscale.write import publish
 from tests.hdf5 import shared
@@ -47,11 +50,25 @@ class Done:
     err: str
 
 
+@contextlib.contextmanager
+def logs_of_its_own() -> Iterator[None]:
+    """Undo what a command does to the loggers of its process, which is the one of other tests too."""
+    loggers = [logging.getLogger(name) for name in (logs._OWN, *logs._OTHERS)]
+    before = [(each, each.level, each.handlers) for each in loggers]
+    with mock.patch.object(warnings, "showwarning", warnings.showwarning):
+        try:
+            yield
+        finally:
+            for each, level, handlers in before:
+                each.setLevel(level)
+                each.handlers = handlers
+
+
 def eoscale(*words: str | Path, folder: Path) -> Done:
     """Run the command line in this process: importing everything takes longer than most commands."""
     out, err, status = io.StringIO(), io.StringIO(), 0
     arguments = mock.patch.object(sys, "argv", ["eoscale", *map(str, words)])
-    with contextlib.chdir(folder), arguments, redirect_stdout(out), redirect_stderr(err):
+    with logs_of_its_own(), contextlib.chdir(folder), arguments, redirect_stdout(out), redirect_stderr(err):
         try:
             cli.main()
         except SystemExit as end:
