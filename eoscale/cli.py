@@ -17,14 +17,12 @@ from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from eoscale import synthetic
 from eoscale.access.endpoints import index_store
 from eoscale.errors import AccessError, CatalogError, EoscaleError, IncompleteRunError, RecipeError, scrub
-from eoscale.model.product import Product
 from eoscale.model.recipe import Recipe
-from eoscale.plot import maps, report, rows, tables
+from eoscale.plot import report, rows, tables, totals
 from eoscale.products import REGISTRY, product
 from eoscale.run import Plan, logs, prepare, target
 from eoscale.run import run as run_recipe
@@ -32,9 +30,9 @@ from eoscale.run.indexing import index
 from eoscale.run.ledger import Ledger, beside
 from eoscale.run.progress import shown
 from eoscale.run.signals import Interrupted, interruptible
-from eoscale.write import publish
-from eoscale.write.published import form
-from eoscale.write.zarr import open_store
+from eoscale.write import places, publish
+from eoscale.write.places import Place, place
+from eoscale.write.published import open_cube
 
 app = typer.Typer(
     help="Granule lists to lazy Dask graphs to Zarr.",
@@ -43,13 +41,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-_out = Console(soft_wrap=True)
+_out = Console(soft_wrap=True, markup=False, emoji=False)  # paths may look like either
 _err = Console(stderr=True, soft_wrap=True)
 # of typer's own copy of click, or of click: typer exports no name of it
 _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML file.")]
-OutputPath = Annotated[Path, typer.Argument(metavar="OUTPUT", help="What a run published.")]
+OutputPath = Annotated[str, typer.Argument(metavar="OUTPUT", help="What a run published: a path or URL.")]
 Granules = Annotated[
     str | None, typer.Option(metavar="LIST", help="A glob, a text file of URLs, or a GeoParquet list.")
 ]
@@ -76,10 +74,14 @@ def run(  # noqa: PLR0913  one parameter an option
     recipe: RecipePath,
     *,
     granules: Granules = None,
-    output: Annotated[str | None, typer.Option(metavar="PATH", help="Instead of the recipe's.")] = None,
+    output: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Or a URL; instead of the recipe's.")
+    ] = None,
     cluster: Cluster = "local",
     workers: Workers = None,
-    work: Annotated[Path | None, typer.Option(metavar="DIR", help="Instead of <output>.work.")] = None,
+    work: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Or a URL; instead of <output>.work.")
+    ] = None,
     sample: Sample = None,
     change: Changes = None,
     as_json: Json = False,
@@ -95,9 +97,10 @@ def run(  # noqa: PLR0913  one parameter an option
                 plan, output=output, cluster=cluster, workers=workers, work=folder, watcher=watcher
             )
     except IncompleteRunError:
-        place = beside(Path(target(plan.job.recipe, output).path))
-        if not as_json and place.is_file():
-            _out.print(tables.text(Ledger.load(place).frame))
+        if not as_json:
+            with suppress(IncompleteRunError):  # it ended before there was one
+                made = beside(place(target(plan.job.recipe, output).path))
+                _out.print(tables.text(Ledger.load(made).frame))
         raise
     if as_json:
         _print({"output": str(result.output), "fresh": result.fresh, **_facts(result.ledger)})
@@ -141,13 +144,7 @@ def build_indexes(
             granules, variables=variables, product=name, cluster=cluster, workers=workers, watcher=watcher
         )
     failed = told[told["status"] == "failed"]
-    facts = {
-        "granules": f"{len(told):,} found, {len(told) - len(failed):,} indexed, {len(failed):,} failed",
-        "variables": f"{told['variables'].sum():,}, and {told['absent'].sum():,} that granules lack",
-        "read": f"{told['requests'].sum():,} requests, {told['bytes'].sum() / 1e6:,.1f} MB of metadata",
-        "by libhdf5": f"{(told['fallback'] != '').sum():,} granules",
-        "kept in": scrub(index_store()),
-    }
+    facts = {**totals.indexed(told), "kept in": scrub(index_store())}
     _tell({**facts, "table": told.to_dict("records")} if as_json else facts, as_json=as_json)
     if len(failed):
         reasons = "; ".join(failed["reason"].head(3))
@@ -165,7 +162,7 @@ def plot(
     as_json: Json = False,
 ) -> None:
     """Draw a picture of a result."""
-    picture = _picture(output, to or output.with_suffix(".png"), variable)
+    picture = _picture(place(output), to or _page(output, ".png"), variable)
     _tell({"picture": str(picture)}, as_json=as_json)
 
 
@@ -177,13 +174,13 @@ def write_report(
     as_json: Json = False,
 ) -> None:
     """Show the ledger of a run, and write it as an HTML page."""
-    ledger = Ledger.load(beside(output))
+    ledger = Ledger.load(beside(place(output)))
     made, picture = {}, None
     with suppress(IncompleteRunError):  # nothing was published, or a table without rows
-        drawn = _picture(output, output.with_suffix(".png"))
+        drawn = _picture(place(output), _page(output, ".png"))
         made["picture"], picture = str(drawn), drawn.read_bytes()
-    page = to or output.with_suffix(".html")
-    page.write_text(report.html(ledger.frame, _headed(ledger), picture), encoding="utf-8")
+    page = to or _page(output, ".html")
+    page.write_text(report.html(ledger.frame, ledger.facts, picture), encoding="utf-8")
     made["page"] = str(page)
     if as_json:
         _print({**made, **_facts(ledger)})
@@ -200,15 +197,15 @@ def gc(
     as_json: Json = False,
 ) -> None:
     """Remove what attempts that died left beside an output: claim, work folder, hidden siblings."""
-    left = publish.leftovers(output.absolute())
+    left = publish.leftovers(place(output))
     if left and not yes:
         if as_json or not sys.stdin.isatty():
             raise RecipeError(f"{', '.join(path.name for path in left)} would be removed: say so by --yes")
-        _tell({path.name: "a claim" if path.is_file() else "" for path in left}, as_json=False)
+        _tell({path.name: str(path) for path in left}, as_json=False)
         if not typer.confirm("A run may be at work on this. Remove it?"):
             return
     for path in left:
-        publish.discard(path)
+        places.remove(path)
     names = [path.name for path in left]
     _tell({"removed": names if as_json else ", ".join(names) or "nothing was there"}, as_json=as_json)
 
@@ -225,10 +222,7 @@ def products(
     if as_json:
         _print({key: {"path": v.path, "units": v.units} for key, v in known.variables.items()})
     else:
-        _out.print(_variables(known))
-        for preset, rule in known.quality.items():
-            terms = " and ".join(f"{c.variable} {c.comparison} {c.value:g}" for c in rule.conditions)
-            _out.print(f"quality {preset}: {terms}\n  {rule.source}", highlight=False)
+        _out.print(tables.product(known), highlight=False)
 
 
 @app.command(name="demo-data")
@@ -275,10 +269,19 @@ def _plan(recipe: Path, granules: str | None, sample: int | None, changes: list[
     return prepare(Recipe.from_file(recipe, words), granules=granules, sample=sample)
 
 
-def _picture(output: Path, to: Path, variable: str | None = None) -> Path:
-    if form(output) == "zarr":
-        return maps.save(open_store(output), to, variable=variable)
-    return maps.save(rows.gridded(output, variable=variable), to)
+def _page(output: str, ending: str) -> Path:
+    """Return where something about an output goes: beside it, or into this folder if that is in a bucket."""
+    at = place(output)
+    return at.with_suffix(ending) if isinstance(at, Path) else Path(at.name).with_suffix(ending)
+
+
+def _picture(output: Place, to: Path, variable: str | None = None) -> Path:
+    from eoscale.plot import maps  # noqa: PLC0415  brings matplotlib, which takes seconds
+
+    if publish.is_file(output):
+        with places.near(output) as table:
+            return maps.save(rows.gridded(table, variable=variable), to)
+    return maps.save(open_cube(output), to, variable=variable)
 
 
 def _pair(change: str) -> tuple[str, str]:
@@ -292,33 +295,12 @@ def _facts(ledger: Ledger) -> dict[str, Any]:
     return {"granules": ledger.counts(), "facts": dict(ledger.facts)}
 
 
-def _headed(ledger: Ledger) -> dict[str, str]:
-    """Return the facts of a run as a page shows them: first its title, and whether it was published."""
-    facts = dict(ledger.facts)
-    output = facts.pop("published", "")
-    verdict = f"published as {output}" if output else f"not published: {ledger.sentence()}"
-    return {"title": facts.pop("title", "Run"), "verdict": verdict, **facts}
-
-
 def _tell(facts: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         _print(facts)
-        return
-    grid = Table.grid(padding=(0, 2))
-    for name, text in facts.items():
-        grid.add_row(f"[bold]{name}[/bold]", str(text))
-    _out.print(grid, highlight=False)
+    else:
+        _out.print(tables.facts(facts), highlight=False)
 
 
 def _print(facts: Mapping[str, Any]) -> None:
     typer.echo(json.dumps(facts, indent=2))
-
-
-def _variables(known: Product) -> Table:
-    table = Table(title=known.title, title_justify="left", box=None, pad_edge=False)
-    for column in ("variable", "path", "units"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("description", overflow="fold")
-    for name, variable in known.variables.items():
-        table.add_row(name, variable.path, variable.units.partition(" since ")[0], variable.description)
-    return table

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from eoscale.products import ATL06
 from eoscale.run import logs
 from eoscale.run.ledger import Ledger, beside
 from eoscale.write import publish
+from eoscale.write.provenance import DIGEST
 from tests.hdf5 import shared
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -51,11 +53,11 @@ class Done:
 
 
 @contextlib.contextmanager
-def logs_of_its_own() -> Iterator[None]:
-    """Undo what a command does to the loggers of its process, which is the one of other tests too."""
+def undone() -> Iterator[None]:
+    """Undo what a command does to loggers and environment of its process, which runs other tests too."""
     loggers = [logging.getLogger(name) for name in (logs._OWN, *logs._OTHERS)]
     before = [(each, each.level, each.handlers) for each in loggers]
-    with mock.patch.object(warnings, "showwarning", warnings.showwarning):
+    with mock.patch.object(warnings, "showwarning", warnings.showwarning), mock.patch.dict(os.environ):
         try:
             yield
         finally:
@@ -68,7 +70,7 @@ def eoscale(*words: str | Path, folder: Path) -> Done:
     """Run the command line in this process: importing everything takes longer than most commands."""
     out, err, status = io.StringIO(), io.StringIO(), 0
     arguments = mock.patch.object(sys, "argv", ["eoscale", *map(str, words)])
-    with logs_of_its_own(), contextlib.chdir(folder), arguments, redirect_stdout(out), redirect_stderr(err):
+    with undone(), contextlib.chdir(folder), arguments, redirect_stdout(out), redirect_stderr(err):
         try:
             cli.main()
         except SystemExit as end:
@@ -133,15 +135,21 @@ def test_a_sample_counts_the_rest_as_dropped(folder: Path) -> None:
     assert facts["skipped"] == "1 not in the sample"
 
 
-def test_a_failed_granule_stops_publication_and_is_in_the_ledger(
-    folder: Path, tmp_path: Path, scheduler: str
-) -> None:
+@pytest.fixture
+def damaged(folder: Path, tmp_path: Path) -> str:
+    """Return a glob of the granules, the second of which lacks its end."""
     paths = sorted((folder / "granules").iterdir())
     for path in paths:
         (tmp_path / path.name).write_bytes(path.read_bytes())
     whole = (tmp_path / paths[1].name).read_bytes()
     (tmp_path / paths[1].name).write_bytes(whole[: len(whole) // 2])
-    words = ["--granules", f"{tmp_path}/*.h5", "--output", "failed.zarr", "--cluster", scheduler]
+    return f"{tmp_path}/*.h5"
+
+
+def test_a_failed_granule_stops_publication_and_is_in_the_ledger(
+    folder: Path, damaged: str, scheduler: str
+) -> None:
+    words = ["--granules", damaged, "--output", "failed.zarr", "--cluster", scheduler]
     done = eoscale("run", "small.yaml", *words, folder=folder)
     assert done.status == 3
     assert "1 of 3 granules failed" in done.err
@@ -153,7 +161,22 @@ def test_a_failed_granule_stops_publication_and_is_in_the_ledger(
     assert "CorruptGranuleError" in str(reason)
     report = eoscale("report", "failed.zarr", folder=folder)
     assert report.status == 0, report.err
-    assert "CorruptGranuleError" in (folder / "failed.html").read_text(encoding="utf-8")
+    page = (folder / "failed.html").read_text(encoding="utf-8")
+    assert "CorruptGranuleError" in page
+    assert "not published (3 found: 2 used, 0 empty, 0 skipped, 1 failed)" in page
+
+
+def test_a_result_without_a_failed_granule_says_so_in_its_report(
+    folder: Path, damaged: str, scheduler: str
+) -> None:
+    words = ["--granules", damaged, "--output", "without.zarr", "--cluster", scheduler]
+    done = eoscale("run", "small.yaml", *words, "--set", "on_error=record", folder=folder)
+    assert done.status == 0, done.err
+    report = eoscale("report", "without.zarr", folder=folder)
+    assert report.status == 0, report.err
+    page = (folder / "without.html").read_text(encoding="utf-8")
+    assert f"published as {folder / 'without.zarr'}, " in page
+    assert "without 1 granule that failed" in page
 
 
 def test_a_region_without_rows_is_not_published_unless_allowed(folder: Path, scheduler: str) -> None:
@@ -193,6 +216,15 @@ def test_pictures_and_reports_are_made(folder: Path) -> None:
     done = eoscale("report", "small.zarr", folder=folder)
     assert done.status == 0, done.err
     assert "<html" in (folder / "small.html").read_text(encoding="utf-8")
+
+
+def test_only_drawing_loads_what_draws() -> None:
+    program = "import sys; from eoscale import cli; print(*sys.modules)"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    loaded = set(done.stdout.split())
+    assert "eoscale.plot.report" in loaded
+    assert "matplotlib" not in loaded
 
 
 def test_machines_read_one_result_on_standard_output_and_records_on_standard_error(
@@ -277,7 +309,7 @@ def test_machines_read_an_error_as_one_object(
         (
             ["run", "small.yaml", "--output", "s3://me:secret@bucket/x.zarr"],
             2,
-            "s3://bucket/x.zarr: only paths",
+            "s3://bucket/x.zarr is no place in a bucket",
         ),
         (["plot", "nothing.zarr"], 3, "has not been published"),
         (["report", "nothing.zarr"], 3, "there is no ledger"),
@@ -310,9 +342,9 @@ def test_demo_data_are_granules_of_the_product(tmp_path: Path) -> None:
 
 def test_what_attempts_left_is_removed_when_somebody_says_so(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "small.zarr"
-    publish.claim_of(output).write_text(json.dumps({publish.DIGEST: "a" * 64}))
-    publish.staging(output, "a" * 64).mkdir()
-    (publish.work_of(output) / "aaaa").mkdir(parents=True)
+    (tmp_path / "small.zarr.claim").write_text(json.dumps({DIGEST: "a" * 64}))
+    (tmp_path / f".small.zarr.{'a' * 16}").mkdir()
+    (tmp_path / "small.zarr.work" / "aaaa").mkdir(parents=True)
     (tmp_path / "other").touch()
     refused = eoscale("run", "small.yaml", "--output", output, folder=folder)
     assert refused.status == 3

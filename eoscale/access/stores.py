@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LARGEST = 64 * 2**20
-"""Bytes. A longer object is read as if it were empty: nothing that eoscale keeps is so long."""
+"""Bytes. A longer object is read as if it were empty: no index is so long."""
 
 
 class Kept(NamedTuple):
@@ -40,7 +40,7 @@ class Kept(NamedTuple):
     """For :func:`write`, to replace just this one."""
 
 
-async def read(root: str, key: str) -> Kept | None:
+async def read(root: str, key: str, *, largest: int | None = None) -> Kept | None:
     """Return an object, or None where there is none.
 
     Parameters
@@ -50,6 +50,8 @@ async def read(root: str, key: str) -> Kept | None:
         that obstore knows. Credentials come from where the store's own tools look for them.
     key : str
         Below the root, with ``/`` between its parts.
+    largest : int, optional
+        Bytes; a longer object comes without its content. :data:`LARGEST` unless given.
 
     Raises
     ------
@@ -76,7 +78,7 @@ async def read(root: str, key: str) -> Kept | None:
             if "NoSuchBucket" in str(error):
                 raise
             return None
-        small = answer.meta["size"] <= LARGEST
+        small = answer.meta["size"] <= (LARGEST if largest is None else largest)
         content = bytes(await answer.bytes_async()) if small else b""
         return Kept(content, _version(answer.meta["e_tag"], answer.meta["version"]))
 
@@ -116,8 +118,97 @@ async def write(root: str, key: str, content: bytes, version: UpdateVersion | No
     return await _asked(root, "written", ask)
 
 
-async def delete(root: str, key: str) -> None:
-    """Delete an object, if there is one.
+async def replace(root: str, key: str, content: bytes) -> None:
+    """Write an object, whatever was there.
+
+    Raises
+    ------
+    AccessError
+        If the store cannot be reached or refuses to be written.
+    """
+
+    async def ask() -> None:
+        store, path = _locate(root, key)
+        await obstore.put_async(store, path, content, mode="overwrite")
+
+    await _asked(root, "written", ask)
+
+
+async def create(root: str, key: str, content: bytes) -> bool:
+    """Write an object where there is none, and return whether it is there now as it was given.
+
+    An answer may be lost on its way, and the second try then finds what the first has written.
+
+    Raises
+    ------
+    AccessError
+        If the store cannot be reached or refuses to be written.
+    """
+    if await write(root, key, content):
+        return True
+    kept = await read(root, key)
+    return kept is not None and kept.content == content
+
+
+async def part(root: str, key: str, start: int, stop: int) -> bytes:
+    """Return the bytes ``start <= position < stop`` of an object.
+
+    Raises
+    ------
+    AccessError
+        If it is not there, or shorter, or the store cannot be reached.
+    """
+
+    async def ask() -> bytes:
+        store, path = _locate(root, key)
+        found = bytes(await obstore.get_range_async(store, path, start=start, end=stop))
+        if len(found) != stop - start:
+            raise OSError(f"{key} has {start + len(found)} bytes, expected at least {stop}")
+        return found
+
+    return await _asked(root, "read", ask)
+
+
+async def listed(root: str, prefix: str = "") -> dict[str, int]:
+    """Return the size in bytes of each object by key, of those below a prefix that ends at a ``/``.
+
+    Raises
+    ------
+    AccessError
+        If the store cannot be reached or refuses to list.
+    """
+
+    async def ask() -> dict[str, int]:
+        store, path = _locate(root, prefix)
+        found: dict[str, int] = {}
+        async for page in obstore.list(store, path or None, chunk_size=1000):
+            found |= {each["path"]: each["size"] for each in page}
+        return found
+
+    return await _asked(root, "listed", ask)
+
+
+async def size(root: str, key: str) -> int | None:
+    """Return how many bytes an object has, or None where there is none.
+
+    Raises
+    ------
+    AccessError
+        If the store cannot be reached or refuses to answer.
+    """
+
+    async def ask() -> int | None:
+        store, path = _locate(root, key)
+        try:
+            return (await obstore.head_async(store, path))["size"]
+        except FileNotFoundError:
+            return None
+
+    return await _asked(root, "read", ask)
+
+
+async def delete(root: str, *keys: str) -> None:
+    """Delete objects, as far as they are there.
 
     Raises
     ------
@@ -126,9 +217,10 @@ async def delete(root: str, key: str) -> None:
     """
 
     async def ask() -> None:
-        store, path = _locate(root, key)
+        located = [_locate(root, key) for key in keys]
         with suppress(FileNotFoundError):
-            await obstore.delete_async(store, path)
+            for store, _ in located[:1]:
+                await obstore.delete_async(store, [path for _, path in located])
 
     await _asked(root, "written", ask)
 

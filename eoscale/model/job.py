@@ -18,7 +18,7 @@ from eoscale.model.axis import Axis
 from eoscale.model.columns import RESERVED
 from eoscale.model.cube import Cube
 from eoscale.model.curve import Curve
-from eoscale.model.digest import Digested
+from eoscale.model.digest import Digested, digest
 from eoscale.model.granule import Granule, GranuleList
 from eoscale.model.grid import Grid
 from eoscale.model.period import Period
@@ -97,6 +97,14 @@ class Job(Digested):
             # times of granules and PROJ's bounds are in no digest above, and decide what these span
             self.axes or self.curve,
         )
+
+    @cached_property
+    def question(self) -> str:
+        """Digest of what is asked of each row, but for its time."""
+        axes = [axis for axis in self.axes if not isinstance(axis, Period)]
+        product = TypeAdapter(Product).dump_python(self.product, mode="json")
+        words = self.recipe.words(without=_HOW | {"period", "title", "zarr_format"})
+        return digest((FORMAT, words, product, self.region, axes or self.curve))
 
     @cached_property
     def rate(self) -> Rate:

@@ -51,6 +51,10 @@ class Partial(Digested):
         columns = {name: column[part] for name, column in self.columns.items()}
         return Partial(keys=self.keys[part], columns=columns)
 
+    def moved(self, by: int) -> Partial:
+        """Return the same of cells whose keys are larger by a number."""
+        return Partial(keys=self.keys + by, columns=self.columns)
+
     def to_arrow(self) -> pa.RecordBatch:
         """Return the partial as an Arrow record batch: its file format."""
         return pa.RecordBatch.from_pydict({_KEY: self.keys, **self.columns})

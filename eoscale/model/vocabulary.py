@@ -157,6 +157,8 @@ class Output(Words):
 
     zarr: str | None = None
     """Of statistics."""
+    icechunk: str | None = None
+    """Of statistics, too: a repository, in which a run is one commit, and may replace what another made."""
     parquet: str | None = None
     csv: str | None = None
     json_: str | None = Field(default=None, alias="json")
@@ -165,15 +167,15 @@ class Output(Words):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if len(self.model_fields_set) != 1 or not self.path:
-            raise ValueError("has exactly one of zarr, parquet, csv and json")
+            raise ValueError("has exactly one of zarr, icechunk, parquet, csv and json")
         return self
 
     @property
     def path(self) -> str:
         """Where it goes."""
-        return self.zarr or self.parquet or self.csv or self.json_ or ""
+        return self.zarr or self.icechunk or self.parquet or self.csv or self.json_ or ""
 
     @property
     def kind(self) -> Literal["zarr", "parquet", "csv", "json"]:
-        """What it is."""
-        return "zarr" if self.zarr else "parquet" if self.parquet else "csv" if self.csv else "json"
+        """What it is; what an Icechunk repository holds is Zarr, too."""
+        return "parquet" if self.parquet else "csv" if self.csv else "json" if self.json_ else "zarr"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -124,4 +125,6 @@ def _granules(dataset: xr.Dataset) -> str:
         return ""
     number = np.atleast_1d(dataset.attrs["eoscale_granules"]).size
     product = str(dataset.attrs.get("eoscale_product", ""))
-    return " ".join(word for word in (f"{number:,}", product, "granule" + "s" * (number != 1)) if word)
+    words = " ".join(word for word in (f"{number:,}", product, "granule" + "s" * (number != 1)) if word)
+    failed = len(json.loads(dataset.attrs.get("eoscale_excluded", "{}")))
+    return f"{words}, without {failed:,} that failed" if failed else words

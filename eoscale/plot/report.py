@@ -29,8 +29,8 @@ def html(ledger: pd.DataFrame, facts: Mapping[str, object], picture: bytes | Non
         each of :data:`REFUSALS`, and of each variable ``missing_…`` and ``binned_…``; ``requests``,
         ``bytes``, ``seconds``.
     facts : mapping of str to object
-        What the head states, title to text, in order. ``title`` heads the page, and ``verdict``
-        ("published", or why not) stands below it in colour; both are optional.
+        What the head states, title to text, in order. ``title`` heads the page; ``published`` is where the
+        result lies, and lacking where there is none. All are optional.
     picture : bytes, optional
         PNG.
     """
@@ -41,11 +41,9 @@ def html(ledger: pd.DataFrame, facts: Mapping[str, object], picture: bytes | Non
     environment.filters |= {"number": _number, "size": _size, "duration": _duration}
     template = files("eoscale.plot").joinpath("report.html.jinja").read_text(encoding="utf-8")
     trouble = ledger[ledger["status"].isin(["failed", "skipped"])].sort_values("status", kind="stable")
-    verdict = str(facts.pop("verdict", ""))
     return environment.from_string(template).render(
         title=str(facts.pop("title", "Report of a run")),
-        verdict=verdict,
-        published=verdict.lower().startswith("published"),
+        published=str(facts.pop("published", "")),
         facts=facts,
         granules=totals.granules(ledger),
         rows=totals.rows(ledger),

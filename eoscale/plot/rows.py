@@ -23,7 +23,7 @@ from eoscale.model.sphere import LONGITUDE_LATITUDE, transformer, turned
 from eoscale.plot.view import Box
 from eoscale.reduce.moments import Moments
 from eoscale.steps.statistics import Summary
-from eoscale.write.publish import FACTS
+from eoscale.write.provenance import FACTS
 from eoscale.write.published import batches, form, names
 
 MOST_CELLS = 250

@@ -1,12 +1,15 @@
-"""Tables: a ledger in a few lines of the terminal."""
+"""Tables: facts, a ledger or a product in a few lines of the terminal."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import pandas as pd
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from eoscale.model.product import Preset, Product
 from eoscale.model.receipt import REFUSALS
 from eoscale.plot import totals
 
@@ -23,6 +26,31 @@ def text(ledger: pd.DataFrame) -> Group:
         One row per granule.
     """
     return Group(_granules(totals.granules(ledger)), _rows(totals.rows(ledger)))
+
+
+def facts(told: Mapping[str, object]) -> Table:
+    """Return facts as two columns, their names and what is so."""
+    grid = Table.grid(padding=(0, 2))
+    for name, fact in told.items():
+        grid.add_row(Text(name, style="bold"), Text(str(fact)))
+    return grid
+
+
+def product(known: Product) -> Group:
+    """Return a table of a product's variables, and its presets of quality with where they are from."""
+    table = Table(title=known.title, title_justify="left", box=None, pad_edge=False)
+    for column in ("variable", "path", "units"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("description", overflow="fold")
+    for name, variable in known.variables.items():
+        units = variable.units.partition(" since ")[0]
+        table.add_row(*(Text(text) for text in (name, variable.path, units, variable.description)))
+    return Group(table, *(_preset(name, preset) for name, preset in known.quality.items()))
+
+
+def _preset(name: str, preset: Preset) -> Text:
+    terms = " and ".join(f"{each.variable} {each.comparison} {each.value:g}" for each in preset.conditions)
+    return Text(f"quality {name}: {terms}\n  {preset.source}")
 
 
 def _granules(found: totals.Granules) -> Table:

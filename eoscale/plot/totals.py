@@ -1,4 +1,4 @@
-"""Totals: a ledger summed up, in a way that can be checked."""
+"""Totals: tables of granules summed up, in a way that can be checked."""
 
 from __future__ import annotations
 
@@ -78,6 +78,30 @@ def rows(ledger: pd.DataFrame) -> list[Rows]:
         )
         for variable in variables(ledger)
     ]
+
+
+def indexed(told: pd.DataFrame) -> dict[str, str]:
+    """Return what building indexes ahead came to, as lines for a person.
+
+    Parameters
+    ----------
+    told : pandas.DataFrame
+        One row per granule, as :func:`eoscale.run.indexing.index` returns them.
+
+    Examples
+    --------
+    >>> told = pd.DataFrame({"status": ["indexed", "failed"], "variables": [24, 0], "absent": [0, 0],
+    ...                      "fallback": ["", ""], "requests": [2, 1], "bytes": [1_500_000, 0]})
+    >>> indexed(told)["granules"], indexed(told)["read"]
+    ('2 found, 1 indexed, 1 failed', '3 requests, 1.5 MB of metadata')
+    """
+    failed = int((told["status"] == "failed").sum())
+    return {
+        "granules": f"{len(told):,} found, {len(told) - failed:,} indexed, {failed:,} failed",
+        "variables": f"{told['variables'].sum():,}, and {told['absent'].sum():,} that granules lack",
+        "read": f"{told['requests'].sum():,} requests, {told['bytes'].sum() / 1e6:,.1f} MB of metadata",
+        "by libhdf5": f"{(told['fallback'] != '').sum():,} granules",
+    }
 
 
 def variables(ledger: pd.DataFrame) -> list[str]:

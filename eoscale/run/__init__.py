@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import pandas as pd
 import xarray as xr
 from distributed import Client
 
-from eoscale.errors import ConflictError, RecipeError, scrub
+from eoscale.errors import ConflictError, IncompleteRunError, RecipeError
 from eoscale.hdf5.index import known
 from eoscale.model.granule import GranuleList
 from eoscale.model.recipe import Recipe
@@ -25,7 +25,9 @@ from eoscale.run.plan import Plan, cut
 from eoscale.run.policy import may_fail
 from eoscale.run.progress import Watcher, shown
 from eoscale.steps.expect import expected
-from eoscale.write import publish
+from eoscale.write import places, publish, repository
+from eoscale.write.claims import claimed
+from eoscale.write.places import Place, PlaceLike, place
 from eoscale.write.published import open_published
 from eoscale.write.work import Work
 
@@ -37,7 +39,7 @@ MOST_WEIGHED = 1000
 class Result:
     """A published output."""
 
-    output: Path
+    output: Place
     ledger: Ledger
     fresh: bool
     """False where the same job had been published before, so that nothing was done."""
@@ -78,6 +80,8 @@ def prepare(
     RecipeError, CatalogError
     """
     analysis = recipe if isinstance(recipe, Recipe) else Recipe.from_file(recipe)
+    if analysis.output is not None and analysis.output.icechunk:
+        target(analysis)  # says so if a package is missing for it
     job = bind(analysis, granules, sample=sample)
     if len(job.granules) > MOST_WEIGHED:
         return cut(job)
@@ -87,11 +91,11 @@ def prepare(
 def run(
     recipe: Recipe | str | PathLike[str] | Plan,
     *,
-    output: str | PathLike[str] | None = None,
+    output: PlaceLike | None = None,
     granules: GranuleList | str | None = None,
     cluster: str | Client = "local",
     workers: int | None = None,
-    work: str | PathLike[str] | None = None,
+    work: PlaceLike | None = None,
     watcher: Watcher | None = None,
 ) -> Result:
     """Run a recipe and publish its result.
@@ -102,7 +106,7 @@ def run(
     Parameters
     ----------
     recipe : Recipe, path or Plan
-    output : path, optional
+    output : path or URL, optional
         Instead of the recipe's own, which is relative to the current folder.
     granules : GranuleList or str, optional
         Instead of the recipe's own; a plan has its granules already.
@@ -110,9 +114,10 @@ def run(
         ``local``, an address, or a client.
     workers : int, optional
         Of a local cluster; one a processor unless given.
-    work : path, optional
+    work : path or URL, optional
         Folder for what tasks leave for one another, which is kept; unless given ``<output>.work``, which
-        is removed after publication. A run that was interrupted goes on from what lies there.
+        is removed after publication. A run that was interrupted goes on from what lies there, and a run of
+        a longer period or list from what the shorter one left.
     watcher : Watcher, optional
         Hears of progress; bars or lines on standard error unless given.
 
@@ -134,21 +139,23 @@ def run(
     planned = recipe if isinstance(recipe, Plan) else prepare(recipe, granules=granules)
     job = planned.job
     result = target(job.recipe, output)
-    path = Path(result.path)
+    path = place(result.path)
     beside = ledgers.beside(path)
-    folder = Path(work).absolute() if work else publish.work_of(path)
-    shared = Work(folder=str(folder), digest=job.digest)
+    shared = Work(folder=str(place(work) if work else publish.work_of(path)), digest=job.digest)
     with ExitStack() as stack:
-        stack.enter_context(publish.claimed(path, job.digest))
-        maker = Ledger.load(beside).job if beside.is_file() else ""
-        fresh = publish.check_free(path, job.digest, known=maker)
+        stack.enter_context(claimed(path, job.digest))
+        if result.icechunk:
+            # an attempt at another job that was not published has put its own ledger there
+            fresh = repository.check_free(path, job.digest) or _maker(beside) != job.digest
+        else:
+            fresh = publish.check_free(path, job.digest, known=_maker(beside), begun=shared.begun())
         if fresh:
             client = stack.enter_context(connected(cluster, workers=workers))
             seen = watcher or stack.enter_context(shown())
             execute(planned, result, client, work=shared, watcher=seen)
         # attempts that were killed left these; while the claim is held nobody else is at work on them
         for sibling in publish.siblings(path):
-            publish.discard(sibling)
+            places.remove(sibling)
         if work is None:
             # a folder that was named may serve another run of the same job
             shared.remove()
@@ -162,34 +169,46 @@ def run(
         return Result(output=path, ledger=ledger, fresh=fresh)
 
 
-def target(recipe: Recipe, output: str | PathLike[str] | None = None) -> Output:
-    """Return where the result of a recipe goes, as an absolute path, and in which form.
+def _maker(ledger: Place) -> str:
+    """Return the digest of the job that a ledger says was published."""
+    try:
+        return Ledger.load(ledger).job
+    except IncompleteRunError:
+        return ""
+
+
+def target(recipe: Recipe, output: PlaceLike | None = None) -> Output:
+    """Return where the result of a recipe goes, as an absolute path or URL, and in which form.
 
     Parameters
     ----------
     recipe : Recipe
     output : path, optional
-        Instead of the recipe's own. Observations take the form that the ending of the path names, else
-        the recipe's.
+        Instead of the recipe's own. The result takes the form that the ending of the path names, else the
+        recipe's.
 
     Raises
     ------
     RecipeError
-        If nobody says where, or the place is no path of this machine's disks.
+        If nobody says where, or nothing can be written there, or a package is missing for it.
     """
     stated = recipe.output
     path = str(output) if output is not None else stated.path if stated else ""
     if not path:
         raise RecipeError("`output` is missing: say where the result goes, e.g. {zarr: out.zarr}")
-    if "://" in path:
-        raise RecipeError(f"output {scrub(path)}: only paths of this machine's disks, other stores not yet")
-    kind: str | None = "zarr" if recipe.reduce else stated.kind if stated else None
-    ending = Path(path).suffix.lstrip(".")
-    if kind != "zarr" and output is not None and ending in ("parquet", "csv", "json"):
+    kind: str | None = stated.kind if stated else None
+    forms: tuple[str, ...] = ("parquet", "csv", "json")
+    if recipe.reduce:
+        kind, forms = "icechunk" if stated and stated.icechunk else "zarr", ("zarr", "icechunk")
+    ending = PurePosixPath(path).suffix.lstrip(".")
+    if output is not None and ending in forms:
         kind = ending
     if kind is None:
         raise RecipeError(f"output {path}: observations go to a .parquet, .csv or .json file")
-    return Output(**{kind: str(Path(path).absolute())})
+    found = Output(**{kind: str(place(path))})
+    if found.icechunk:
+        repository.require(place(path), recipe.zarr_format)
+    return found
 
 
 __all__ = ["Ledger", "Plan", "Result", "prepare", "run", "target"]

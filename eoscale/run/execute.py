@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -25,6 +24,7 @@ from eoscale.run.policy import permit
 from eoscale.run.progress import Watcher
 from eoscale.steps import statistics, table
 from eoscale.write import publish
+from eoscale.write.places import place
 from eoscale.write.receipts import Finished
 from eoscale.write.work import Batch, Unit, Work
 
@@ -62,7 +62,7 @@ def execute(plan: Plan, output: Output, client: Client, *, work: Work, watcher: 
         An absolute path.
     client : distributed.Client
     work : Work
-        On a disk that client and workers share.
+        On a disk that client and workers share, or in a bucket.
     watcher : Watcher
 
     Raises
@@ -78,10 +78,10 @@ def execute(plan: Plan, output: Output, client: Client, *, work: Work, watcher: 
     began = perf_counter()
     job = plan.job
     line = _TABLE if job.recipe.reduce is None else _STATISTICS
-    beside = ledgers.beside(Path(output.path))
+    beside = ledgers.beside(place(output.path))
     work.save_job(job)
     finished = reading.read(line.read, plan, client, work, watcher)
-    receipts = [receipt for batch in sorted(finished) for receipt in finished[batch].receipts]
+    receipts = [receipt for each in finished for receipt in each.receipts]
     ledger = Ledger.of(job, receipts, plan.facts())
     ledger.save(beside)
     permit(ledger, job)
@@ -97,7 +97,7 @@ def execute(plan: Plan, output: Output, client: Client, *, work: Work, watcher: 
     try:
         line.sink(staged, output, receipts).publish()
     except ConflictError:
-        if publish.published(Path(output.path)) != job.digest:
+        if publish.published(place(output.path)) != job.digest:
             ledger.save(beside)  # what came into being there is not this job's
             raise
     elapsed = f"{perf_counter() - began:.1f} s on {len(client.nthreads())} workers"
@@ -115,7 +115,9 @@ def _write(
     sink = line.sink(work, output, receipts)
     units = line.units(job, receipts)
     missing = set(sink.missing())
-    written: dict[Unit, dict[str, int]] = work.written(unit for unit in units if unit not in missing)
+    known = work.written()
+    written = {unit: known[unit] for unit in units if unit in known and unit not in missing}
+    work.forget_others()
     sink.prepare()
     watcher.begin(line.written, len(units), done=len(written))
     left = [unit for unit in units if unit not in written]
@@ -137,4 +139,4 @@ def _write(
 
 def _once(write: Callable[[Unit], dict[str, int]], work: Work, unit: Unit) -> dict[str, int]:
     """Return the counts of a unit, which is not written again where a worker died just after writing it."""
-    return work.written([unit]).get(unit) or write(unit)
+    return work.counts(unit) or write(unit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import pyarrow.parquet as pq
 from eoscale.errors import IncompleteRunError, RunError
 from eoscale.model.job import Job
 from eoscale.model.receipt import MEASURED, REFUSALS, STATUSES, Receipt
-from eoscale.write.whole import whole
+from eoscale.write import places
+from eoscale.write.places import Place
 
 _FACTS = b"eoscale"
 _COUNTS = ("read", *REFUSALS)
@@ -88,17 +90,19 @@ class Ledger:
         counts = self.counts()
         return f"{counts['found']} found: " + ", ".join(f"{counts[status]} {status}" for status in STATUSES)
 
-    def save(self, path: Path) -> None:
+    def save(self, at: Place) -> None:
         """Write the ledger as Parquet."""
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
         told = json.dumps({"facts": dict(self.facts), "job": self.job})
         metadata = {**(table.schema.metadata or {}), _FACTS: told.encode()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as hidden:
-            pq.write_table(table.replace_schema_metadata(metadata), hidden)
+        if isinstance(at, Path):
+            at.parent.mkdir(parents=True, exist_ok=True)
+        with BytesIO() as target:
+            pq.write_table(table.replace_schema_metadata(metadata), target)
+            places.put(at, target.getvalue())
 
     @classmethod
-    def load(cls, path: Path) -> Ledger:
+    def load(cls, at: Place) -> Ledger:
         """Return a ledger that :meth:`save` wrote.
 
         Raises
@@ -106,14 +110,15 @@ class Ledger:
         IncompleteRunError
             If there is none.
         """
-        if not path.is_file():
-            raise IncompleteRunError(f"there is no ledger {path}: run the recipe first")
-        table = pq.read_table(path)
+        try:
+            table = pq.read_table(pa.BufferReader(at.read_bytes()))
+        except FileNotFoundError:
+            raise IncompleteRunError(f"there is no ledger {at}: run the recipe first") from None
         told = json.loads((table.schema.metadata or {}).get(_FACTS, b"{}"))
         return cls(frame=table.to_pandas(), facts=told.get("facts", {}), job=told.get("job", ""))
 
 
-def beside(output: Path) -> Path:
+def beside(output: Place) -> Place:
     """Return where the ledger of an output lies.
 
     Examples

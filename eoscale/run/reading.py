@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
 from functools import partial
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from distributed import Client
 
+from eoscale.errors import RecipeError, RunError
+from eoscale.model.job import Job
 from eoscale.model.receipt import Receipt
 from eoscale.run.futures import TASKS_PER_THREAD, windowed
 from eoscale.run.plan import Plan
 from eoscale.run.progress import Watcher
+from eoscale.steps.reuse import Reuse
+from eoscale.write.pieces import NOTHING
 from eoscale.write.receipts import Finished
 from eoscale.write.work import Batch, Work
 
@@ -23,8 +27,8 @@ DEADLY = "RunError: workers died of it again and again: give them more memory, o
 
 def read(
     function: Callable[[Work, Batch], Finished], plan: Plan, client: Client, work: Work, watcher: Watcher
-) -> dict[Batch, Finished]:
-    """Return what became of every granule of a plan.
+) -> list[Finished]:
+    """Return what became of every granule of a plan, in the order of ids.
 
     Workers die of what they read, and of other causes, and Dask blames all that they had in hand. So the
     granules of a batch that is blamed are read each by itself, and those that are blamed again while nothing
@@ -33,11 +37,11 @@ def read(
     Parameters
     ----------
     function : callable
-        Reads a batch, and leaves its partials and receipts in the work folder.
+        Reads a batch, and leaves what it comes to and a receipt in the work folder.
     plan : Plan
     client : distributed.Client
     work : Work
-        Batches that were finished there, without a failure, are not read again.
+        Granules that were read there are not read again, unless they failed.
     watcher : Watcher
 
     Raises
@@ -47,7 +51,7 @@ def read(
     """
     finished, left = known(plan, work)
     job = plan.job
-    watcher.begin(STAGE, len(job.granules), done=sum(len(each.receipts) for each in finished.values()))
+    watcher.begin(STAGE, len(job.granules), done=sum(len(each.receipts) for each in finished))
     suspects: list[Batch] = []
 
     def attempt(batches: list[Batch], *, alone: bool = False) -> None:
@@ -55,8 +59,8 @@ def read(
         tasks = windowed(
             client, partial(once, function, work), batches, killed=suspects.append, tasks_per_thread=window
         )
-        for batch, result in tasks:
-            finished[batch] = result
+        for _, result in tasks:
+            finished.append(result)
             watcher.advance(STAGE, len(result.receipts))
 
     def taken() -> list[Batch]:
@@ -67,43 +71,69 @@ def read(
     attempt(taken())
     for _ in range(CHANCES):
         attempt(taken(), alone=True)
-    for start, stop in taken():
-        finished[start, stop] = Finished((Receipt(granule=job.granules[start].id, failure=DEADLY),), "")
+    for start, _ in taken():
+        finished.append(Finished((Receipt(granule=job.granules[start].id, failure=DEADLY),), NOTHING))
         watcher.advance(STAGE, 1)
-    return finished
+    return sorted(finished, key=lambda each: each.receipts[0].granule)
 
 
 def once(function: Callable[[Work, Batch], Finished], work: Work, batch: Batch) -> Finished:
     """Return what became of a batch, which is not read again where a worker died just after reading it."""
-    done = work.finished([batch]).get(batch)
+    done = work.finished(batch)
     return function(work, batch) if done is None or done.failed else done
 
 
-def known(plan: Plan, work: Work) -> tuple[dict[Batch, Finished], list[Batch]]:
-    """Return the batches that an earlier attempt finished, and those that are left to read.
+def known(plan: Plan, work: Work) -> tuple[list[Finished], list[Batch]]:
+    """Return what became of the granules that need not be read, and batches of those that are left.
 
-    Granules that failed, and those of a batch of which workers died, are read each by itself; so are
-    finished ones kept whose neighbours were not.
+    Attempts at this job have read some, and other jobs in the same folder perhaps, for whom they meant the
+    same. Granules that failed, and those of a batch of which workers died, are read each by itself.
     """
-    finished: dict[Batch, Finished] = {}
-    left: list[Batch] = []
-    for batch in plan.batches:
-        whole = work.finished([batch]).get(batch, Finished((), ""))
-        good = {
-            position: receipt
-            for position, receipt in zip(singles(batch), whole.receipts, strict=False)
-            if not receipt.failure
-        }
-        others = [single for single in singles(batch) if single not in good]
-        alone = {single: each for single, each in work.finished(others).items() if not each.failed}
-        if good:
-            finished[batch] = Finished(tuple(good.values()), whole.content)
-        finished |= alone
-        if good or alone or whole.receipts:
-            left += [single for single in others if single not in alone]
-        else:
-            left.append(batch)
-    return finished, left
+    job = plan.job
+    positions = {granule.id: number for number, granule in enumerate(job.granules)}
+    failed: set[str] = set()
+    have: set[str] = set()
+    finished = []
+    for each, holds in _candidates(work, job):
+        good = [receipt for receipt in each.receipts if not receipt.failure]
+        if each.source == work.digest[:16]:
+            failed |= {receipt.granule for receipt in each.receipts if receipt.failure}
+        new = [one for one in good if one.granule in positions and one.granule not in have]
+        kept = [one for one in new if holds(one.granule)]
+        if kept:
+            counted = frozenset(receipt.granule for receipt in kept)
+            have |= counted
+            partly = counted if len(kept) < len(good) else None
+            finished.append(each._replace(receipts=tuple(kept), counted=partly))
+    gone = {positions[name] for name in have}
+    alone = {positions[name] for name in failed} - gone
+    return finished, [left for batch in plan.batches for left in _left(batch, gone, alone)]
+
+
+def _candidates(work: Work, job: Job) -> Iterator[tuple[Finished, Callable[[str], bool]]]:
+    """Yield what batches of this job and of others left, and which of its granules that holds for."""
+    for each in work.known().values():
+        yield each, lambda _granule: True
+    for other in work.others():
+        try:
+            common = Reuse.of(job, other.job())
+        except (RunError, RecipeError):
+            continue  # another version of eoscale was here
+        if common is not None:
+            for each in other.known().values():
+                yield each._replace(later=common.later), common.holds
+
+
+def _left(batch: Batch, gone: Container[int], alone: Container[int]) -> Iterator[Batch]:
+    """Yield what is left of a batch: granules that are read each by itself, and those that lie together."""
+    start, stop = batch
+    kinds = groupby(
+        range(start, stop), lambda position: (position in gone, position in alone and position + 1)
+    )
+    for (done, _), some in kinds:
+        if not done:
+            first, *others = some
+            yield first, (others or [first])[-1] + 1
 
 
 def singles(batch: Batch) -> list[Batch]:

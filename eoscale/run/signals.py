@@ -37,6 +37,8 @@ def interruptible(at_once: Callable[[], object]) -> Iterator[None]:
     Interrupted
     """
     status = 0
+    # a process that ends at once leaves semaphores, and the one that tidies up after it would warn of them
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")
 
     def stop(number: int, _frame: FrameType | None) -> None:
         nonlocal status

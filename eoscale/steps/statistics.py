@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +22,9 @@ from eoscale.reduce.moments import Moments
 from eoscale.steps.batches import accounted
 from eoscale.steps.observe import observe
 from eoscale.write import partials
+from eoscale.write.icechunk import IcechunkSink
 from eoscale.write.partials import Part
+from eoscale.write.places import place
 from eoscale.write.provenance import provenance
 from eoscale.write.receipts import Finished
 from eoscale.write.work import Batch, Work
@@ -77,6 +78,21 @@ class Summary:
         tiles, rows = np.unique(located.bins // self.cube.tile_cells, return_counts=True)
         off_axis = coordinates["time"].size - located.rows.size
         return Reduced(made, off_axis, missing, binned, dict(zip(tiles.tolist(), rows.tolist(), strict=True)))
+
+    def by_tile(self, granule: str, reduced: Reduced) -> dict[Tile, dict[Part, Partial]]:
+        """Return the partials of a granule as they are kept: by tile, their keys the tile's own."""
+        kept: dict[Tile, dict[Part, Partial]] = {}
+        for (name, tile), each in reduced.partials.items():
+            kept.setdefault(tile, {})[Part(granule, name)] = each.moved(-tile * self.cube.tile_cells)
+        return kept
+
+    def merged(self, tile: Tile, parts: Mapping[Part, Partial]) -> dict[str, Partial]:
+        """Return one partial of each variable: what is kept of a tile, merged in granule-id order."""
+        made = {
+            name: Moments().merge([parts[part] for part in sorted(parts) if part.variable == name])
+            for name in self.variables
+        }
+        return {name: each.moved(tile * self.cube.tile_cells) for name, each in made.items()}
 
     def blocks(self, tile: Tile, merged: Mapping[str, Partial]) -> dict[str, Array]:
         """Return the blocks of a tile, one a variable and statistic, from each variable's merged partial."""
@@ -137,14 +153,12 @@ def read_batch(work: Work, batch: Batch) -> Finished:
         return result, receipt
 
     results = accounted(job, batch, reduced)
-    parts = {
-        Part(batch[0] + number, *place): each
-        for number, (result, _) in enumerate(results)
-        if result is not None
-        for place, each in result.partials.items()
-    }
-    partials.save(work.partials(batch), parts)
-    return work.finish(batch, (receipt for _, receipt in results))
+    parts: dict[Tile, dict[Part, Partial]] = {}
+    for result, receipt in results:
+        for tile, some in summary.by_tile(receipt.granule, result).items() if result else ():
+            parts.setdefault(tile, {}).update(some)
+    left = partials.save(work.left(batch), parts)
+    return work.finish(batch, (receipt for _, receipt in results), left)
 
 
 def tiles(job: Job, _receipts: Sequence[Receipt]) -> range:
@@ -159,23 +173,15 @@ def writer(work: Work, output: Output, _receipts: Sequence[Receipt]) -> Callable
 
 def write_tile(work: Work, output: Output, tile: Tile) -> dict[str, int]:
     """Fold the partials that the batches left of a tile, write its blocks, and return the counts."""
-    job = work.job()
+    summary = Summary.of(work.job())
     parts: dict[Part, Partial] = {}
-    for batch in work.batches(tile):
-        parts.update(partials.load(work.partials(batch), tile))
-    merged = fold(job, parts)
-    sink(work, output).write(tile, Summary.of(job).blocks(tile, merged))
+    for piece in work.pieces(tile):
+        parts |= partials.load(piece)
+    merged = summary.merged(tile, parts)
+    sink(work, output).write(tile, summary.blocks(tile, merged))
     counts = {name: int(each.columns["count"].sum()) for name, each in merged.items()}
     work.wrote(tile, counts)
     return counts
-
-
-def fold(job: Job, parts: Mapping[Part, Partial]) -> dict[str, Partial]:
-    """Return one partial of each variable: its parts in granule-id order, whatever order they come in."""
-    return {
-        name: Moments().merge([parts[part] for part in sorted(parts) if part.variable == name])
-        for name in job.columns
-    }
 
 
 def sink(work: Work, output: Output, receipts: Sequence[Receipt] = ()) -> ZarrSink:
@@ -191,8 +197,9 @@ def sink(work: Work, output: Output, receipts: Sequence[Receipt] = ()) -> ZarrSi
         that only write blocks do without.
     """
     job = work.job()
-    return ZarrSink(
-        output=Path(output.path),
+    kind = IcechunkSink if output.icechunk else ZarrSink
+    return kind(
+        output=place(output.path),
         digest=job.digest,
         stage=work.stage,
         cube=job.cube,

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -25,6 +24,7 @@ from eoscale.steps import statistics
 from eoscale.steps.batches import accounted
 from eoscale.steps.observe import Observations, observe
 from eoscale.write import rows
+from eoscale.write.places import place
 from eoscale.write.provenance import provenance
 from eoscale.write.receipts import Finished
 from eoscale.write.table import Part, TableSink
@@ -32,7 +32,6 @@ from eoscale.write.work import Batch, Work
 
 ROWS_PER_PART = 1_000_000
 """A part ends before it has more rows, unless one stretch of the curve alone has."""
-_STRETCH = 2**32 // SPANS
 Described: TypeAlias = Mapping[str, Mapping[str, str]]
 """Of each variable: dtype, units, long name."""
 
@@ -57,13 +56,14 @@ def read_batch(work: Work, batch: Batch) -> Finished:
         return table, receipt
 
     results = accounted(job, batch, observed)
+    ids = [receipt.granule for _, receipt in results]
     numbered = [
-        table.append_column(GRANULE, pa.array(np.full(table.num_rows, batch[0] + number, np.int32)))
+        table.append_column(GRANULE, pa.array(np.full(table.num_rows, number, np.int32)))
         for number, (table, _) in enumerate(results)
         if table is not None
     ]
-    rows.save(work.partials(batch), _sorted(numbered))
-    return work.finish(batch, (receipt for _, receipt in results))
+    left = rows.save(work.left(batch), _sorted(numbered), ids)
+    return work.finish(batch, (receipt for _, receipt in results), left)
 
 
 def parts(_job: Job, receipts: Sequence[Receipt]) -> tuple[Part, ...]:
@@ -93,9 +93,12 @@ def write_part(work: Work, output: Output, described: Described, part: Part) -> 
     Rows at one place are in the order of granule ids, and within a granule in that of the file.
     """
     job = work.job()
-    first, last = part
-    batches = sorted({batch for span in range(first, last + 1) for batch in work.batches(span)})
-    pieces = [rows.load(work.partials(each), first * _STRETCH, (last + 1) * _STRETCH) for each in batches]
+    positions = {granule.id: number for number, granule in enumerate(job.granules)}
+    pieces = [
+        _counted(table, [positions[name] if piece.counts(name) else -1 for name in ids])
+        for piece in work.pieces(*rows.tiles(*part))
+        for table, ids in rows.load(piece, part)
+    ]
     table = _finished(job, _sorted(pieces), described)
     sink(work, output).write(part, table)
     counts = dict.fromkeys(job.columns, table.num_rows)
@@ -107,7 +110,7 @@ def sink(work: Work, output: Output, receipts: Sequence[Receipt] = ()) -> TableS
     """Return the sink of a job; how many parts there are, follows from the receipts."""
     job = work.job()
     return TableSink(
-        output=Path(output.path),
+        output=place(output.path),
         digest=job.digest,
         stage=work.stage,
         kind=output.kind,
@@ -157,12 +160,19 @@ def _rows(job: Job, seen: Observations) -> pa.Table:
     return pa.table(columns)
 
 
+def _counted(table: pa.Table, positions: Sequence[int]) -> pa.Table:
+    """Return the rows of the granules that have a position in the job's list, which they get."""
+    granules = np.array(positions, np.int32)[table[GRANULE].to_numpy()]
+    column = table.schema.get_field_index(GRANULE)
+    return table.set_column(column, GRANULE, pa.array(granules)).filter(pa.array(granules >= 0))
+
+
 def _sorted(pieces: Sequence[pa.Table]) -> pa.Table:
-    """Return pieces as one table along the curve; rows at one place stay in the order of the pieces."""
+    """Return pieces as one table along the curve; at one place by granule, and then as they came."""
     if not pieces:
         return pa.table({rows.DISTANCE: np.empty(0, np.uint32)})
     table = pa.concat_tables(pieces, promote_options="permissive")
-    return table.take(np.argsort(table[rows.DISTANCE].to_numpy(), kind="stable"))
+    return table.take(np.lexsort([table[GRANULE].to_numpy(), table[rows.DISTANCE].to_numpy()]))
 
 
 def _finished(job: Job, table: pa.Table, described: Described) -> pa.Table:

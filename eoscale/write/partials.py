@@ -1,72 +1,44 @@
-"""Partials of a batch of granules: one file, with a table of which tile is where."""
+"""Partials of a batch of granules, kept tile by tile."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
-
-import pyarrow as pa
 
 from eoscale.model.cube import Tile
 from eoscale.model.reduction import Partial
-from eoscale.write.whole import whole
-
-_TABLE = b"eoscale"
-FORMAT = 1
-"""Version of the file; written into it, and checked on reading."""
+from eoscale.write import pieces
+from eoscale.write.pieces import Left, Piece
+from eoscale.write.places import Place
 
 
 class Part(NamedTuple):
-    """Which partial a record batch of the file holds."""
+    """Whose partial it is."""
 
-    granule: int
-    """Position in the job's list."""
+    granule: str
     variable: str
-    tile: Tile
 
 
-def save(path: Path, parts: Mapping[Part, Partial]) -> None:
-    """Write partials as an Arrow IPC file, whole or not at all.
+def save(at: Place, parts: Mapping[Tile, Mapping[Part, Partial]]) -> Left:
+    """Write partials, whole or not at all.
 
     Parameters
     ----------
-    path : Path
-        Replaced if it exists: another attempt at the same batch has the same content.
-    parts : mapping of Part to Partial
-        Partials of one reduction; a file of none is written too.
+    at : Place
+        To whose name a digest is added.
+    parts : mapping
+        The partials of each tile; all of one reduction, their keys the tile's own, from 0 on.
     """
-    order = sorted(parts)
-    table = {"format": FORMAT, "parts": order}
-    batches = [parts[part].to_arrow() for part in order]
-    schema = batches[0].schema if batches else pa.schema([])
-    described = schema.with_metadata({_TABLE: json.dumps(table).encode()})
-    with (
-        whole(path) as hidden,
-        pa.OSFile(str(hidden), "wb") as target,
-        pa.ipc.new_file(target, described) as writer,
-    ):
-        for batch in batches:
-            writer.write_batch(batch.cast(described))
+    return pieces.save(
+        at,
+        {
+            tile: [(some[part].to_arrow(), part._asdict()) for part in sorted(some)]
+            for tile, some in parts.items()
+        },
+    )
 
 
-def load(path: Path, tile: Tile) -> dict[Part, Partial]:
-    """Return the partials of one tile from a file that :func:`save` wrote.
-
-    Raises
-    ------
-    ValueError
-        If the file is of another format version.
-    """
-    with pa.memory_map(str(path)) as source:
-        reader = pa.ipc.open_file(source)
-        table = json.loads(reader.schema.metadata[_TABLE])
-        if table["format"] != FORMAT:
-            raise ValueError(f"{path} is of format {table['format']}, expected {FORMAT}: run with --restart")
-        parts = [Part(*row) for row in table["parts"]]
-        return {
-            part: Partial.from_arrow(reader.get_batch(number))
-            for number, part in enumerate(parts)
-            if part.tile == tile
-        }
+def load(piece: Piece) -> dict[Part, Partial]:
+    """Return the partials of a tile, of the granules that count."""
+    found = {Part(**words): Partial.from_arrow(batch) for batch, words in pieces.load(piece)}
+    return {part: each for part, each in found.items() if piece.counts(part.granule)}

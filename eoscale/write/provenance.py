@@ -11,8 +11,11 @@ from typing import Any
 import shapely
 
 from eoscale.model.job import Job
-from eoscale.write.publish import DIGEST
 
+DIGEST = "eoscale_job"
+"""Attribute of a published store: the digest of the job that made it."""
+FACTS = b"eoscale"
+"""Key of what eoscale says of a Parquet file in the metadata of its schema."""
 _HOW = ("output", "granules", "batch_bytes", "on_error", "max_failed", "allow_empty")
 """Words of a recipe that say where and how, not what; the granules have an attribute of their own."""
 

@@ -1,4 +1,8 @@
-"""Publication: a local output is claimed, made in a hidden sibling, and appears by one rename."""
+"""Publication: an output is hidden until it is complete, and does not change from then on.
+
+On a disk it is made in a hidden sibling, and appears by one rename. In a bucket nothing can be renamed:
+there it is made in place, and opens when its root is put, last and only where there is none.
+"""
 
 from __future__ import annotations
 
@@ -6,63 +10,166 @@ import glob
 import json
 import os
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-from socket import gethostname
-from uuid import uuid4
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from eoscale.errors import ConflictError
+from eoscale.access.bucket import BucketPath
+from eoscale.errors import ConflictError, RunError
+from eoscale.write import claims, places
+from eoscale.write.places import Place
+from eoscale.write.provenance import DIGEST, FACTS
+from eoscale.write.repository import is_repository
+from eoscale.write.whole import whole
 
-FACTS = b"eoscale"
-"""Key of what eoscale says of a Parquet file in the metadata of its schema."""
-DIGEST = "eoscale_job"
-"""Attribute of a published store: the digest of the job that made it."""
+_ROOTS = {"zarr.json": ("zarr.json", "attributes"), ".zgroup": (".zattrs", None)}
+"""What makes a group open, the document with its attributes, and where in it they are."""
 
 
-def staging(output: Path, digest: str, stage: str = "") -> Path:
-    """Return the hidden sibling in which a job makes its output.
+class Hiding(Protocol):
+    """Where the objects of a folder are put until all of them are shown at once."""
+
+    def prepare(self, documents: Mapping[str, bytes]) -> None:
+        """Put some objects, as the first of all."""
+        ...
+
+    def put(self, name: str, content: bytes) -> None:
+        """Put an object, as a task does."""
+        ...
+
+    def names(self) -> Container[str]:
+        """Return which objects are there."""
+        ...
+
+    def show(self, roots: Mapping[str, bytes], others: Container[str]) -> None:
+        """Put what makes it open, and let readers see it.
+
+        Raises
+        ------
+        ConflictError
+            If something has come into being at the output.
+        """
+        ...
+
+
+def hiding(output: Place, digest: str, stage: str) -> Hiding:
+    """Return where a job makes a folder as its output.
 
     Parameters
     ----------
-    output : Path
+    output : Place
     digest : str
         Of the job.
-    stage : str, optional
+    stage : str
         Digest of what the output is made of.
     """
-    return output.with_name(f".{output.name}.{digest[:16]}{stage[:8]}")
+    if isinstance(output, BucketPath):
+        return _InPlace(output, digest, stage)
+    return _Sibling(output, _sibling(output, digest, stage))
 
 
-def published(output: Path) -> str | None:
+@dataclass(frozen=True)
+class _Sibling:
+    output: Path
+    folder: Path
+
+    def prepare(self, documents: Mapping[str, bytes]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name, content in documents.items():
+            self.put(name, content)
+
+    def put(self, name: str, content: bytes) -> None:
+        at = self.folder
+        for part in PurePosixPath(name).parts[:-1]:
+            at /= part
+            at.mkdir(exist_ok=True)  # the folder itself is not made again by a task that comes late
+        # what is not whole yet lies outside, so that no late task leaves it in what is published
+        with whole(self.folder / name, near=self.folder) as hidden:
+            hidden.write_bytes(content)
+
+    def names(self) -> Container[str]:
+        return places.sizes(self.folder)
+
+    def show(self, roots: Mapping[str, bytes], others: Container[str]) -> None:
+        del others  # nobody else writes there
+        for name, content in roots.items():
+            (self.folder / name).write_bytes(content)
+        reveal(self.folder, self.output)
+
+
+@dataclass(frozen=True)
+class _InPlace:
+    output: BucketPath
+    digest: str
+    stage: str
+
+    def prepare(self, documents: Mapping[str, bytes]) -> None:
+        claims.advance(self.output, self.digest, self.stage)
+        for name, content in documents.items():
+            self.put(name, content)
+
+    def put(self, name: str, content: bytes) -> None:
+        at = self.output / name
+        while not at.create(content):
+            # an attempt that died has put it, of the same or of something else
+            kept = at.kept()
+            if kept is not None and not self._current():
+                raise RunError(f"{at} belongs to a later attempt: nothing was written")
+            if kept is not None and at.update(content, kept.version):
+                break
+
+    def _current(self) -> bool:
+        held = claims.holder(self.output)
+        return (held.get(DIGEST), held.get(claims.STAGE)) == (self.digest, self.stage)
+
+    def names(self) -> Container[str]:
+        return self.output.sizes()
+
+    def show(self, roots: Mapping[str, bytes], others: Container[str]) -> None:
+        there = self.output.sizes()
+        *documents, opening = roots
+        if opening in there or self.output.exists():
+            raise _conflict(self.output)
+        foreign = sorted(name for name in there if name not in others and name not in roots)
+        if foreign:
+            raise ConflictError(f"{self.output / foreign[0]} is not of this run: choose another output")
+        for name in documents:
+            self.put(name, roots[name])  # an attempt of another stage may have died here
+        if not (self.output / opening).create(roots[opening]):
+            raise _conflict(self.output)
+
+
+def published(output: Place) -> str | None:
     """Return the digest of the job that published an output; empty for a foreign one, None for nothing.
 
-    Zarr stores and Parquet files say it themselves. CSV and JSON have no place for it: whoever wrote the
-    ledger beside them knows.
+    Zarr stores and Parquet files on a disk say it themselves. CSV and JSON have no place for it, and a table
+    in a bucket is not opened for it: whoever wrote the ledger beside them knows.
 
     Examples
     --------
     >>> published(Path("nowhere.zarr")) is None
     True
     """
-    if not os.path.lexists(output):
-        return None
-    if output.is_file():
-        return _of_parquet(output)
-    for name, attributes in (("zarr.json", "attributes"), (".zattrs", None)):
-        document = output / name
-        if document.is_file():
+    if isinstance(output, Path):
+        if not os.path.lexists(output):
+            return None
+        if output.is_file():
+            return _of_parquet(output)
+    elif output.exists():
+        return ""
+    for root, (document, key) in _ROOTS.items():
+        found = places.contents(output, [root, document])
+        if root in found:
             try:
-                found = json.loads(document.read_text(encoding="utf-8"))
-                return str((found[attributes] if attributes else found)[DIGEST])
+                told = json.loads(found[document])
+                return str((told[key] if key else told)[DIGEST])
             except (ValueError, LookupError, TypeError):
                 return ""  # a damaged store is a foreign one
-    return ""
+    return "" if isinstance(output, Path) or is_repository(output) else None
 
 
 def _of_parquet(output: Path) -> str:
@@ -73,16 +180,18 @@ def _of_parquet(output: Path) -> str:
         return ""
 
 
-def check_free(output: Path, digest: str, *, known: str = "") -> bool:
+def check_free(output: Place, digest: str, *, known: str = "", begun: bool = False) -> bool:
     """Return whether the output still has to be made; False where this very job has published it.
 
     Parameters
     ----------
-    output : Path
+    output : Place
     digest : str
         Of the job.
     known : str, optional
         Digest of the job that made the output, where the output itself cannot say.
+    begun : bool, optional
+        Whether an attempt at this job may have left something there.
 
     Raises
     ------
@@ -90,9 +199,14 @@ def check_free(output: Path, digest: str, *, known: str = "") -> bool:
         If something else is there: a published store is immutable.
     """
     found = published(output)
-    if found == "" and output.is_file():
+    if found == "" and is_file(output):
         found = known
     if found is None:
+        if isinstance(output, BucketPath) and not begun and output.sizes():
+            raise ConflictError(
+                f"objects lie below {output}, and no store: choose another output, or remove what an attempt "
+                f"at another job left there by `eoscale gc {output}`"
+            )
         return True
     if found == digest:
         return False
@@ -100,17 +214,25 @@ def check_free(output: Path, digest: str, *, known: str = "") -> bool:
     raise ConflictError(f"{output} exists and {what}; published stores do not change: choose another output")
 
 
-def reveal(hidden: Path, output: Path) -> None:
-    """Let readers see an output: give the hidden sibling its name.
+def is_file(output: Place) -> bool:
+    """Return whether an output is one object."""
+    return output.exists() if isinstance(output, BucketPath) else output.is_file()
+
+
+def reveal(hidden: Path, output: Place) -> None:
+    """Let readers see an output: give the hidden file or folder its name, or put a file into a bucket.
 
     Raises
     ------
     ConflictError
         If something has come into being there meanwhile.
     """
-    conflict = ConflictError(f"{output} came into being while it was made: choose another output")
+    if isinstance(output, BucketPath):
+        if not output.create(hidden.read_bytes()):
+            raise _conflict(output)
+        return
     if os.path.lexists(output):
-        raise conflict
+        raise _conflict(output)
     try:
         if hidden.is_dir():
             hidden.rename(output)
@@ -121,95 +243,37 @@ def reveal(hidden: Path, output: Path) -> None:
     except OSError as error:
         # between the look and the rename somebody else may have been faster
         if os.path.lexists(output):
-            raise conflict from error
+            raise _conflict(output) from error
         if hidden.is_dir():
             raise
         hidden.rename(output)  # some disks have no links
 
 
-def discard(path: Path) -> None:
-    """Remove what an earlier attempt left behind, a folder or a file."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+def _conflict(output: Place) -> ConflictError:
+    return ConflictError(f"{output} came into being while it was made: choose another output")
 
 
-def claim_of(output: Path) -> Path:
-    """Return the file that says which job is making an output.
-
-    Examples
-    --------
-    >>> claim_of(Path("greenland.zarr")).name
-    'greenland.zarr.claim'
-    """
-    return output.with_name(f"{output.name}.claim")
-
-
-@contextmanager
-def claimed(output: Path, digest: str) -> Iterator[None]:
-    """Hold the claim on an output: no other job may make it meanwhile.
-
-    It is given back however the attempt ends. One that is killed cannot: then the same job takes it over,
-    and others have to ask for it to be removed.
+def staging(output: Place, digest: str, stage: str = "") -> Place:
+    """Return the hidden folder in which a job makes its output, or the parts of it.
 
     Parameters
     ----------
-    output : Path
+    output : Place
     digest : str
         Of the job.
-
-    Raises
-    ------
-    ConflictError
-        If another job holds it.
+    stage : str, optional
+        Digest of what the output is made of.
     """
-    claim = claim_of(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    told = {DIGEST: digest, "since": datetime.now(UTC).isoformat(timespec="seconds"), "host": gethostname()}
-    mine = claim.with_name(f".{claim.name}.{uuid4().hex[:12]}")
-    mine.write_text(json.dumps(told), encoding="utf-8")
-    try:
-        # a link, unlike a rename, never replaces what is there, and what it shows is whole
-        claim.hardlink_to(mine)
-    except (FileExistsError, FileNotFoundError):  # somebody who has just ended may have removed ours
-        holder = _holder(claim)
-        if holder.get(DIGEST) != digest:
-            job, since, host = (holder.get(key, "unknown") for key in (DIGEST, "since", "host"))
-            raise ConflictError(
-                f"{output} is claimed by job {job[:12]} since {since} on {host}: let it finish, run its "
-                f"recipe again if it died, or give it up by `eoscale gc {output}`"
-            ) from None
-    finally:
-        mine.unlink(missing_ok=True)
-    try:
-        yield
-    finally:
-        claim.unlink(missing_ok=True)
+    if isinstance(output, BucketPath):
+        return work_of(output) / f".{digest[:16]}{stage[:8]}"
+    return _sibling(output, digest, stage)
 
 
-def _holder(claim: Path) -> dict[str, str]:
-    try:
-        return dict(json.loads(claim.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}  # it went away meanwhile, or is damaged
+def _sibling(output: Path, digest: str, stage: str) -> Path:
+    return output.with_name(f".{output.name}.{digest[:16]}{stage[:8]}")
 
 
-def siblings(output: Path) -> list[Path]:
-    """Return the hidden siblings that attempts left of an output: what they made, claims and ledgers."""
-    name = re.escape(output.name)
-    ours = re.compile(rf"\.{name}\.([0-9a-f]{{16}}([0-9a-f]{{8}})?|(claim|ledger\.parquet)\.[0-9a-f]{{12}})")
-    beside = output.parent.glob(f".{glob.escape(output.name)}.*")
-    return sorted(path for path in beside if ours.fullmatch(path.name))
-
-
-def leftovers(output: Path) -> list[Path]:
-    """Return what attempts at an output left beside it: the claim, the work folder, hidden siblings."""
-    beside = [claim_of(output), work_of(output), *siblings(output)]
-    return [path for path in beside if os.path.lexists(path)]
-
-
-def work_of(output: Path) -> Path:
+def work_of(output: Place) -> Place:
     """Return the usual work folder of an output.
 
     Examples
@@ -218,3 +282,30 @@ def work_of(output: Path) -> Path:
     'greenland.zarr.work'
     """
     return output.with_name(f"{output.name}.work")
+
+
+def siblings(output: Place) -> list[Place]:
+    """Return what attempts left hidden of an output: what they made, claims and ledgers."""
+    if isinstance(output, BucketPath):
+        folders = places.folders(work_of(output))
+        return [work_of(output) / name for name in sorted(folders) if name.startswith(".")]
+    name = re.escape(output.name)
+    made = r"[0-9a-f]{16}([0-9a-f]{8})?(\.[0-9a-f]{12})?"
+    ours = re.compile(rf"\.{name}\.({made}|(claim|ledger\.parquet)\.[0-9a-f]{{12}})")
+    beside = output.parent.glob(f".{glob.escape(output.name)}.*")
+    return sorted(path for path in beside if ours.fullmatch(path.name))
+
+
+def leftovers(output: Place) -> list[Place]:
+    """Return what attempts at an output left: the claim, the work folder, and what is hidden.
+
+    Of a bucket also what lies below the output, if an attempt had begun to put it there.
+    """
+    beside = [claims.claim_of(output), work_of(output)]
+    if not isinstance(output, BucketPath):
+        return [path for path in (*beside, *siblings(output)) if os.path.lexists(str(path))]
+    left = [path for path in beside if path.exists() or places.sizes(path)]
+    begun = claims.holder(output).get(claims.STAGE) or places.folders(work_of(output))
+    if begun and published(output) is None and output.sizes():
+        left.insert(0, output)
+    return left

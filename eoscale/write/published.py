@@ -19,6 +19,9 @@ import xarray as xr
 
 from eoscale.errors import IncompleteRunError, RecipeError
 from eoscale.model.columns import BEAM, GRANULE, LATITUDE, LONGITUDE, RESERVED, TIME, Columns
+from eoscale.write import publish
+from eoscale.write.places import Place, near
+from eoscale.write.repository import is_repository, open_repository
 from eoscale.write.zarr import open_store
 
 ROWS_AT_ONCE = 65_536
@@ -43,7 +46,7 @@ def form(output: Path) -> Literal["zarr", "parquet", "csv", "json"]:
     return "parquet" if first == b"PAR1" else "json" if first.startswith(b"[") else "csv"
 
 
-def open_published(output: Path) -> xr.Dataset | pd.DataFrame:
+def open_published(output: Place) -> xr.Dataset | pd.DataFrame:
     """Return a published output: a store as a dataset, read lazily, and a table as a whole.
 
     GeoParquet gives a GeoDataFrame. Times of a table are UTC without a zone, as datetime64[ns].
@@ -53,9 +56,25 @@ def open_published(output: Path) -> xr.Dataset | pd.DataFrame:
     IncompleteRunError
         If nothing has been published there.
     """
+    if not publish.is_file(output):
+        return open_cube(output)
+    with near(output) as file:
+        return _frame(file)
+
+
+def open_cube(output: Place) -> xr.Dataset:
+    """Return a published Zarr store, or what main of an Icechunk repository holds now, read lazily.
+
+    Raises
+    ------
+    IncompleteRunError
+        If nothing has been published there.
+    """
+    return open_repository(output) if is_repository(output) else open_store(output)
+
+
+def _frame(output: Path) -> pd.DataFrame:
     kind = form(output)
-    if kind == "zarr":
-        return open_store(output)
     if kind == "parquet":
         points: pd.DataFrame = gpd.read_parquet(output)
         return points

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
 from eoscale.model.receipt import MEASURED, Receipt
-from eoscale.write.whole import whole
+from eoscale.write.pieces import Left
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file; one of another version is no receipt."""
 _RECEIPTS = TypeAdapter(tuple[Receipt, ...])
 _DECIDING = frozenset(field.name for field in fields(Receipt)) - {*MEASURED}
@@ -28,8 +26,14 @@ class Finished(NamedTuple):
 
     receipts: tuple[Receipt, ...]
     """Of its granules, in order."""
-    content: str
-    """SHA-256 of its partials: two attempts at one batch leave the same."""
+    left: Left
+    """For the tasks that write."""
+    source: str = ""
+    """Of the job that left it: the first digits of its digest."""
+    later: int = 0
+    """By how many tiles it moves: another job, whose time began elsewhere, may have left it."""
+    counted: frozenset[str] | None = None
+    """Ids of the granules that count, where others that it holds do not."""
 
     @property
     def failed(self) -> bool:
@@ -39,54 +43,40 @@ class Finished(NamedTuple):
     def decides(self) -> object:
         """Return what two attempts at the batch have in common, as JSON takes it."""
         told = _RECEIPTS.dump_python(self.receipts, mode="json")
-        return self.content, [{name: each[name] for name in sorted(_DECIDING)} for each in told]
+        decided = [{name: each[name] for name in sorted(_DECIDING)} for each in told]
+        return self.left.name, self.later, decided
 
 
-def save(path: Path, receipts: Sequence[Receipt], partials: Path) -> Finished:
-    """Write down that a batch is finished, after its partials have been written.
-
-    Parameters
-    ----------
-    path : Path
-        Replaced if it exists.
-    receipts : sequence of Receipt
-        Of the granules of the batch, in order.
-    partials : Path
-        What the batch left for the tasks that write.
-    """
-    with partials.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()
+def encoded(finished: Finished) -> bytes:
+    """Return what says that a batch is finished, to be put down after what it left."""
     told = {
         "format": FORMAT,
-        "versions": _versions(),
-        "nbytes": partials.stat().st_size,
-        "content": content,
-        "receipts": _RECEIPTS.dump_python(tuple(receipts), mode="json"),
+        "versions": versions(),
+        **finished.left._asdict(),
+        "receipts": _RECEIPTS.dump_python(finished.receipts, mode="json"),
     }
-    with whole(path) as hidden:
-        hidden.write_text(json.dumps(told), encoding="utf-8")
-    return Finished(tuple(receipts), content)
+    return json.dumps(told).encode()
 
 
-def load(path: Path, partials: Path) -> Finished | None:
-    """Return what :func:`save` wrote; None where it does not hold here.
+def decoded(content: bytes) -> Finished | None:
+    """Return what :func:`encoded` was given; None where it does not hold here.
 
-    A receipt holds where the partials are there as they were, and where the same versions of format,
-    Python and the libraries that make values would make them again.
+    A receipt holds where the same versions of format, Python and the libraries that make values would make
+    the same again.
     """
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        if told["format"] != FORMAT or told["versions"] != _versions():
+        told = json.loads(content)
+        if told["format"] != FORMAT or told["versions"] != versions():
             return None
-        if partials.stat().st_size != told["nbytes"]:
-            return None
-        return Finished(_RECEIPTS.validate_python(told["receipts"]), str(told["content"]))
-    except (FileNotFoundError, ValueError, LookupError, TypeError, ValidationError):
+        pieces = {int(tile): (int(start), int(stop)) for tile, (start, stop) in told["pieces"].items()}
+        left = Left(str(told["name"]), int(told["nbytes"]), pieces)
+        return Finished(_RECEIPTS.validate_python(told["receipts"]), left)
+    except (ValueError, LookupError, TypeError, AttributeError, ValidationError):
         return None  # it is redone
 
 
 @cache
-def _versions() -> Mapping[str, str]:
+def versions() -> Mapping[str, str]:
     """Return the versions of what makes values."""
-    libraries = ("eoscale", "numpy", "pyarrow", "pyproj", "shapely", "deflate", "numcodecs")
+    libraries = ("eoscale", "numpy", "pyarrow", "pyproj", "shapely", "deflate", "numcodecs", "zarr")
     return {"python": sys.version.partition(" ")[0], **{name: version(name) for name in libraries}}

@@ -1,39 +1,71 @@
-"""Rows of a batch of granules: one file, sorted along a curve, so that a stretch of it is a slice."""
+"""Rows of a batch of granules, kept along a curve."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 
-from eoscale.write.whole import whole
+from eoscale.model.curve import SPANS, Curve
+from eoscale.write import pieces
+from eoscale.write.pieces import Left, Piece
+from eoscale.write.places import Place
 
 DISTANCE = "distance along the curve"
-"""Column of the file, ascending; in words, so that no variable has its name."""
+"""Column of rows as they are kept, ascending; in words, so that no variable has its name."""
+_IDS = "granules"
+_SPANS_PER_TILE = 64
+"""Each tile of rows is read by itself, and has a header of a kilobyte."""
 
 
-def save(path: Path, rows: pa.Table) -> None:
-    """Write rows as an Arrow IPC file, whole or not at all.
+def tiles(first: int, last: int) -> tuple[int, int]:
+    """Return the first and the last of the tiles of rows that some spans of the curve lie in."""
+    return first // _SPANS_PER_TILE, last // _SPANS_PER_TILE
+
+
+def save(at: Place, rows: pa.Table, granules: Sequence[str]) -> Left:
+    """Write rows, whole or not at all.
 
     Parameters
     ----------
-    path : Path
-        Replaced if it exists: another attempt at the same batch has the same content.
+    at : Place
+        To whose name a digest is added.
     rows : pyarrow.Table
-        With an ascending uint32 column :data:`DISTANCE`.
+        With an ascending uint32 column :data:`DISTANCE`, and an integer column ``granule``: whose row it is.
+    granules : sequence of str
+        Ids of the granules that the column counts.
     """
-    with (
-        whole(path) as hidden,
-        pa.OSFile(str(hidden), "wb") as target,
-        pa.ipc.new_file(target, rows.schema) as writer,
-    ):
-        writer.write_table(rows.combine_chunks())
+    whole = rows.combine_chunks()
+    of_rows = Curve.span(whole[DISTANCE].to_numpy()) // _SPANS_PER_TILE
+    found, starts = np.unique(of_rows, return_index=True)
+    edges = [*starts.tolist(), whole.num_rows]
+    words = {_IDS: json.dumps(list(granules))}
+    return pieces.save(
+        at,
+        {
+            tile: [(batch, words) for batch in whole.slice(start, stop - start).to_batches()]
+            for tile, (start, stop) in zip(found.tolist(), pairwise(edges), strict=True)
+        },
+    )
 
 
-def load(path: Path, start: int, stop: int) -> pa.Table:
-    """Return the rows with ``start <= distance < stop`` from a file that :func:`save` wrote."""
-    with pa.memory_map(str(path)) as source:
-        rows = pa.ipc.open_file(source).read_all()
-    first, behind = np.searchsorted(rows[DISTANCE].to_numpy(), [start, stop])
-    return rows.slice(first, behind - first)
+def load(piece: Piece, spans: tuple[int, int]) -> list[tuple[pa.Table, list[str]]]:
+    """Return the rows of some spans of the curve, in tables with the ids that their ``granule`` counts.
+
+    They may be of granules that do not count.
+
+    Parameters
+    ----------
+    piece : Piece
+        Of the tiles of rows that they lie in.
+    spans : (first, last)
+    """
+    edges = np.array([spans[0], spans[1] + 1], np.int64) * (2**32 // SPANS)
+    found = []
+    for batch, words in pieces.load(piece):
+        start, stop = np.searchsorted(batch[DISTANCE].to_numpy(), edges)
+        found.append((pa.Table.from_batches([batch.slice(start, stop - start)]), json.loads(words[_IDS])))
+    return found

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -19,8 +21,9 @@ from pyproj import CRS
 from eoscale.errors import IncompleteRunError
 from eoscale.model.columns import BBOX, GEOMETRY, LATITUDE, LONGITUDE
 from eoscale.model.region import LONGITUDE_LATITUDE
-from eoscale.write import publish
-from eoscale.write.whole import whole
+from eoscale.write import places, publish
+from eoscale.write.places import Place
+from eoscale.write.provenance import DIGEST, FACTS
 
 ROWS_PER_GROUP = 65_536
 """Of a row group: a reader that wants a small area skips the groups whose bounding box is elsewhere."""
@@ -32,11 +35,11 @@ Part: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class TableSink:
-    """One file of rows on local disk, hidden until it is complete.
+    """One file of rows on a disk or in a bucket, hidden until it is complete.
 
     Parameters
     ----------
-    output : Path
+    output : Place
         Where readers will find it.
     digest : str
         Of the job.
@@ -49,7 +52,7 @@ class TableSink:
         Of the file; only Parquet has a place for them.
     """
 
-    output: Path
+    output: Place
     digest: str
     kind: Literal["zarr", "parquet", "csv", "json"]
     parts: Sequence[Part] = ()
@@ -58,22 +61,24 @@ class TableSink:
     """Digest of what the parts are made of: what was made of something else is not mixed with it."""
 
     @property
-    def hidden(self) -> Path:
-        """The sibling folder in which the parts are made."""
+    def hidden(self) -> Place:
+        """The folder in which the parts are made."""
         return publish.staging(self.output, self.digest, self.stage)
 
     def prepare(self) -> None:
         """Make room for the parts; those of an earlier attempt at the same stage stay."""
-        self.hidden.mkdir(parents=True, exist_ok=True)
+        places.make(self.hidden)
 
     def write(self, part: Part, rows: pa.Table) -> None:
         """Write one part, whole or not at all."""
-        with whole(self._path(part)) as target:
+        with BytesIO() as target:
             _WRITERS[self.kind](target, rows)
+            places.put(self._path(part), target.getvalue())
 
     def missing(self) -> tuple[Part, ...]:
         """Return the parts that have not been written."""
-        return tuple(part for part in self.parts if not self._path(part).exists())
+        there = places.sizes(self.hidden)
+        return tuple(part for part in self.parts if self._path(part).name not in there)
 
     def publish(self) -> None:
         """Join the parts, then give the file its name.
@@ -88,28 +93,30 @@ class TableSink:
         missing = self.missing()
         if missing:
             raise IncompleteRunError(f"{len(missing)} of {len(self.parts)} parts are missing: run again")
-        whole = self.hidden / "whole"
-        _JOINERS[self.kind](whole, [self._path(part) for part in self.parts], self._described())
-        publish.reveal(whole, self.output)
-        publish.discard(self.hidden)
+        with ExitStack() as stack:
+            files = [stack.enter_context(places.near(self._path(part))) for part in self.parts]
+            whole = files[0].with_name("whole")
+            _JOINERS[self.kind](whole, files, self._described())
+            publish.reveal(whole, self.output)
+        places.remove(self.hidden)
 
-    def _path(self, part: Part) -> Path:
+    def _path(self, part: Part) -> Place:
         first, last = part
         return self.hidden / f"{first:04d}-{last:04d}"
 
     def _described(self) -> dict[bytes, bytes]:
-        attributes = {**self.attributes, publish.DIGEST: self.digest}
-        return {publish.FACTS: json.dumps(attributes, sort_keys=True).encode()}
+        attributes = {**self.attributes, DIGEST: self.digest}
+        return {FACTS: json.dumps(attributes, sort_keys=True).encode()}
 
 
-def _write_parquet(path: Path, rows: pa.Table) -> None:
+def _write_parquet(target: BytesIO, rows: pa.Table) -> None:
     """Write rows with their points and boxes as GeoParquet wants them, metadata apart."""
     longitude, latitude = rows[LONGITUDE].to_numpy(), rows[LATITUDE].to_numpy()
     points = pa.array(shapely.to_wkb(shapely.points(longitude, latitude)), pa.binary())
     corners = [rows[name].combine_chunks() for name in _CORNERS.values()]
     boxes = pa.StructArray.from_arrays(corners, names=list(_CORNERS))
     table = rows.append_column(GEOMETRY, points).append_column(BBOX, boxes)
-    pq.write_table(table, path, row_group_size=ROWS_PER_GROUP, compression="zstd")
+    pq.write_table(table, target, row_group_size=ROWS_PER_GROUP, compression="zstd")
 
 
 def _join_parquet(path: Path, parts: Sequence[Path], described: Mapping[bytes, bytes]) -> None:
@@ -148,8 +155,8 @@ def _bounds(group: Any) -> tuple[float, float, float, float]:  # noqa: ANN401  p
     return longitude.min, latitude.min, longitude.max, latitude.max
 
 
-def _write_csv(path: Path, rows: pa.Table) -> None:
-    pa.csv.write_csv(_in_words(rows), path, pa.csv.WriteOptions(quoting_style="needed"))
+def _write_csv(target: BytesIO, rows: pa.Table) -> None:
+    pa.csv.write_csv(_in_words(rows), target, pa.csv.WriteOptions(quoting_style="needed"))
 
 
 def _join_csv(path: Path, parts: Sequence[Path], _described: Mapping[bytes, bytes]) -> None:
@@ -161,10 +168,9 @@ def _join_csv(path: Path, parts: Sequence[Path], _described: Mapping[bytes, byte
                 shutil.copyfileobj(source, target)
 
 
-def _write_json(path: Path, rows: pa.Table) -> None:
-    with path.open("w", encoding="utf-8") as target:
-        for batch in _finite(_in_words(rows)).to_batches(max_chunksize=ROWS_PER_GROUP):
-            target.writelines(json.dumps(row, allow_nan=False) + "\n" for row in batch.to_pylist())
+def _write_json(target: BytesIO, rows: pa.Table) -> None:
+    for batch in _finite(_in_words(rows)).to_batches(max_chunksize=ROWS_PER_GROUP):
+        target.writelines(f"{json.dumps(row, allow_nan=False)}\n".encode() for row in batch.to_pylist())
 
 
 def _join_json(path: Path, parts: Sequence[Path], _described: Mapping[bytes, bytes]) -> None:
@@ -209,7 +215,7 @@ def _finite(rows: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-_WRITERS: Mapping[str, Callable[[Path, pa.Table], None]] = {
+_WRITERS: Mapping[str, Callable[[BytesIO, pa.Table], None]] = {
     "parquet": _write_parquet,
     "csv": _write_csv,
     "json": _write_json,

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: Path, *, near: Path | None = None) -> Iterator[Path]:
     """Give the path of a hidden sibling to write, which takes the name of the file when all went well.
 
     Readers find the old file or the new one. Attempts at one file may overlap: each has a sibling of its
@@ -19,6 +19,8 @@ def whole(path: Path) -> Iterator[Path]:
     ----------
     path : Path
         Replaced if it exists. Its folder must be there: a task that comes late makes no folder anew.
+    near : Path, optional
+        A hidden folder whose sibling it is, instead of the file's own: so the folder never holds it.
 
     Examples
     --------
@@ -30,7 +32,8 @@ def whole(path: Path) -> Iterator[Path]:
     ...     [path.name for path in Path(folder).iterdir()]
     ['a.txt']
     """
-    hidden = path.with_name(f".{path.name}.{uuid4().hex[:12]}")
+    name = f".{path.name}" if near is None else near.name
+    hidden = (near or path).with_name(f"{name}.{uuid4().hex[:12]}")
     try:
         yield hidden
         hidden.replace(path)

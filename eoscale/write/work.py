@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
+import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from eoscale.errors import RunError
 from eoscale.model.cube import Tile
 from eoscale.model.digest import digest
 from eoscale.model.job import Job
 from eoscale.model.receipt import Receipt
-from eoscale.write import receipts
+from eoscale.write import places, receipts
+from eoscale.write.pieces import Left, Piece
+from eoscale.write.places import Place, place
 from eoscale.write.receipts import Finished
-from eoscale.write.whole import whole
 
 Batch = tuple[int, int]
 """First granule and the one behind the last, by position in the job's list."""
 Unit: TypeAlias = int | tuple[int, int]
 """What is written apart: a tile, or a part of a table."""
+_JOB = "job.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class Work:
     Parameters
     ----------
     folder : str
+        On a disk or in a bucket, with other jobs in it perhaps.
     digest : str
         Of the job.
     stage : str
@@ -54,106 +57,154 @@ class Work:
             If it is not there, or other libraries than the client's make another job of it.
         """
         with _loading:  # threads that begin together wait for the first, rather than all do its work
-            return _load_job(self.folder, self.digest)
-
-    def remove(self) -> None:
-        """Remove everything of this job, and the folder if nothing else is in it."""
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self._path(""))
-        with contextlib.suppress(OSError):
-            Path(self.folder).rmdir()
+            return _load_job(self._mine / _JOB, self.digest)
 
     def save_job(self, job: Job) -> None:
         """Put the job where all tasks find it, under its digest."""
-        self._path("").mkdir(parents=True, exist_ok=True)
-        _put(self._path("job.json"), job.to_json())
+        places.make(self._mine)
+        places.put(self._mine / _JOB, job.to_json().encode())
 
-    def partials(self, batch: Batch) -> Path:
-        """Return the file for the partials of a batch."""
-        return self._path(f"{_name(batch)}.arrow")
+    def begun(self) -> bool:
+        """Return whether an attempt at the job has been here."""
+        return (self._mine / _JOB).exists()
 
-    def finish(self, batch: Batch, granules: Iterable[Receipt]) -> Finished:
-        """Write down that a batch is finished, whose partials have been written."""
-        return receipts.save(self._path(f"{_name(batch)}.json"), tuple(granules), self.partials(batch))
+    def remove(self) -> None:
+        """Remove everything of this job, and the folder if nothing else is in it."""
+        places.remove(self._mine)
+        folder = place(self.folder)
+        if isinstance(folder, Path):
+            with suppress(OSError):
+                folder.rmdir()
 
-    def finished(self, batches: Iterable[Batch]) -> dict[Batch, Finished]:
-        """Return those of some batches that an earlier attempt finished."""
+    def others(self) -> Iterator[Work]:
+        """Yield the work folders of the other jobs that are in the same folder."""
+        for name in sorted(places.folders(place(self.folder))):
+            if re.fullmatch("[0-9a-f]{16}", name) and name != self.digest[:16]:
+                yield Work(folder=self.folder, digest=name)
+
+    def left(self, batch: Batch) -> Place:
+        """Return where a batch leaves what the tasks that write need, but for the end of the name."""
+        return self._mine / _name(batch)
+
+    def finish(self, batch: Batch, granules: Iterable[Receipt], left: Left) -> Finished:
+        """Write down that a batch is finished, and what it left."""
+        finished = Finished(tuple(granules), left, self.digest[:16])
+        places.put(self._mine / f"{_name(batch)}.json", receipts.encoded(finished))
+        return finished
+
+    def finished(self, batch: Batch) -> Finished | None:
+        """Return what a batch came to, if it is finished."""
+        return self._known([f"{_name(batch)}.json"]).get(batch)
+
+    def known(self) -> dict[Batch, Finished]:
+        """Return all batches that are finished, in order."""
+        return self._known([name for name in places.sizes(self._mine) if _BATCH.fullmatch(name)])
+
+    def _known(self, names: list[str]) -> dict[Batch, Finished]:
+        """Return what receipts say, as far as what the batches left is there as it was."""
         found = {}
-        for batch in batches:
-            known = receipts.load(self._path(f"{_name(batch)}.json"), self.partials(batch))
-            if known is not None:
-                found[batch] = known
-        return found
+        for name, content in places.contents(self._mine, sorted(names)).items():
+            finished = receipts.decoded(content)
+            if finished is not None:
+                start, stop = map(int, name.removesuffix(".json").split("-"))
+                found[start, stop] = finished._replace(source=self.digest[:16])
+        there = places.lengths(self._mine, [each.left.name for each in found.values()])
+        return {batch: each for batch, each in found.items() if there.get(each.left.name) == each.left.nbytes}
 
-    def staged(self, finished: Mapping[Batch, Finished]) -> Work:
+    def staged(self, finished: Iterable[Finished]) -> Work:
         """Return the work folder for what is written of what these batches left."""
-        stage = digest([(batch, finished[batch].decides()) for batch in sorted(finished)])
+        ordered = sorted(finished, key=lambda each: (each.source, each.left.name, each.receipts[0].granule))
+        stage = digest([receipts.versions(), *([each.source, each.decides()] for each in ordered)])
         work = replace(self, stage=stage)
-        work.save_tiles({batch: each.receipts for batch, each in finished.items()})
+        work.save_tiles(ordered)
         return work
 
-    def save_tiles(self, granules: Mapping[Batch, Iterable[Receipt]]) -> None:
-        """Put down which batches touch which tile, so that a tile opens no others."""
-        tiles: dict[Tile, list[Batch]] = {}
-        for batch, some in sorted(granules.items()):
-            for tile in sorted({tile for receipt in some for tile in receipt.tiles}):
-                tiles.setdefault(tile, []).append(batch)
-        self._staged("").mkdir(parents=True, exist_ok=True)
-        _put(self._staged("tiles.json"), json.dumps(tiles))
+    def save_tiles(self, finished: Iterable[Finished]) -> None:
+        """Put down where batches left what belongs to which tile, so that a tile opens no others."""
+        tiles: dict[Tile, list[tuple[str, int, int]]] = {}
+        counted = {}
+        for each in finished:
+            if each.counted is not None:
+                counted[f"{each.source}/{each.left.name}"] = sorted(each.counted)
+            for tile, (start, stop) in each.left.pieces.items():
+                tiles.setdefault(tile + each.later, []).append(
+                    (f"{each.source}/{each.left.name}", start, stop)
+                )
+        places.make(self._stage)
+        places.put(self._stage / _TILES, json.dumps({"tiles": tiles, "counted": counted}).encode())
 
-    def batches(self, tile: Tile) -> tuple[Batch, ...]:
-        """Return the batches that touch a tile, in order."""
-        return tuple(
-            (start, stop) for start, stop in _load_tiles(self._staged("tiles.json")).get(str(tile), ())
-        )
+    def pieces(self, first: Tile, last: Tile | None = None) -> list[Piece]:
+        """Return what batches left of some neighbouring tiles, of one unless a last one is given."""
+        known = _load_tiles(self._stage / _TILES)
+        ends: dict[str, tuple[int, int]] = {}
+        for tile in range(first, (first if last is None else last) + 1):
+            for source, start, stop in known["tiles"].get(str(tile), ()):
+                ends[source] = (ends.get(source, (start, stop))[0], stop)
+        return [
+            Piece(place(self.folder) / source, *ends[source], known["counted"].get(source))
+            for source in sorted(ends)
+        ]
 
     def wrote(self, unit: Unit, counts: Mapping[str, int]) -> None:
         """Write down that a unit is written, and how many rows of each variable are in it."""
-        _put(self._staged(f"{_name(unit)}.json"), json.dumps(counts))
+        places.put(self._stage / f"{_name(unit)}.json", json.dumps(counts).encode())
 
-    def written(self, units: Iterable[Unit]) -> dict[Unit, dict[str, int]]:
-        """Return those of some units that an earlier attempt wrote, with their counts."""
-        found = {}
-        for unit in units:
-            with contextlib.suppress(FileNotFoundError):
-                found[unit] = json.loads(self._staged(f"{_name(unit)}.json").read_text(encoding="utf-8"))
-        return found
+    def counts(self, unit: Unit) -> dict[str, int] | None:
+        """Return what :meth:`wrote` wrote of a unit; None if it is not written."""
+        found = places.contents(self._stage, [f"{_name(unit)}.json"])
+        return next((json.loads(each) for each in found.values()), None)
+
+    def written(self) -> dict[Unit, dict[str, int]]:
+        """Return all units that are written, with their counts."""
+        names = [name for name in places.sizes(self._stage) if _UNIT.fullmatch(name)]
+        found = places.contents(self._stage, names)
+        return {_unit(name): json.loads(content) for name, content in found.items()}
+
+    def forget_others(self) -> None:
+        """Remove what is written of anything else: in a bucket this stage writes over it."""
+        for name in places.folders(self._mine) - {self.stage[:16]}:
+            places.remove(self._mine / name)
 
     def forget(self, units: Iterable[Unit]) -> None:
         """Remove what says that some units are written."""
         for unit in units:
-            self._staged(f"{_name(unit)}.json").unlink(missing_ok=True)
+            (self._stage / f"{_name(unit)}.json").unlink(missing_ok=True)
 
-    def _path(self, name: str) -> Path:
-        return Path(self.folder) / self.digest[:16] / name
+    @property
+    def _mine(self) -> Place:
+        return place(self.folder) / self.digest[:16]
 
-    def _staged(self, name: str) -> Path:
-        return self._path(self.stage[:16]) / name
+    @property
+    def _stage(self) -> Place:
+        return self._mine / self.stage[:16]
 
 
+_TILES = "tiles.json"
+_BATCH = re.compile(r"(\d{7}-\d{7})\.json")
+_UNIT = re.compile(r"\d{7}(-\d{7})?\.json")
 _loading = threading.Lock()
 
 
-@lru_cache(maxsize=4)
-def _load_job(folder: str, digest: str) -> Job:
-    path = Work(folder=folder, digest=digest)._path("job.json")  # noqa: SLF001  the cache of its own class
+@lru_cache(maxsize=16)
+def _load_job(at: Place, digest: str) -> Job:
     try:
-        job = Job.from_json(path.read_text(encoding="utf-8"))
+        job = Job.from_json(at.read_bytes().decode())
     except FileNotFoundError as error:
         raise RunError(
-            f"{path} is not there: set EOSCALE_WORK to a folder that client and workers share"
+            f"{at} is not there: set EOSCALE_WORK to a folder that client and workers share"
         ) from error
-    if job.digest != digest:
+    if not job.digest.startswith(digest):
         raise RunError(
-            f"{path} is job {job.digest[:16]} here: client and workers run different versions of eoscale"
+            f"{at} is job {job.digest[:16]} here: client and workers run different versions of eoscale"
         )
     return job
 
 
 @lru_cache(maxsize=4)
-def _load_tiles(path: Path) -> dict[str, list[Batch]]:
-    tiles: dict[str, list[Batch]] = json.loads(path.read_text(encoding="utf-8"))
-    return tiles
+def _load_tiles(at: Place) -> dict[str, Any]:
+    known = json.loads(at.read_bytes())
+    known["counted"] = {source: frozenset(ids) for source, ids in known["counted"].items()}
+    return dict(known)
 
 
 def _name(unit: Unit) -> str:
@@ -161,6 +212,6 @@ def _name(unit: Unit) -> str:
     return "-".join(f"{number:07d}" for number in (unit if isinstance(unit, tuple) else (unit,)))
 
 
-def _put(path: Path, text: str) -> None:
-    with whole(path) as hidden:
-        hidden.write_text(text, encoding="utf-8")
+def _unit(name: str) -> Unit:
+    first, *last = (int(number) for number in name.removesuffix(".json").split("-"))
+    return (first, last[0]) if last else first

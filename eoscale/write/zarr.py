@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -14,15 +13,17 @@ import xarray as xr
 import zarr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
-from zarr.storage import LocalStore, MemoryStore
+from zarr.storage import MemoryStore, ObjectStore
 
+from eoscale.access.bucket import BucketPath
 from eoscale.errors import IncompleteRunError
 from eoscale.model.columns import Array
 from eoscale.model.cube import Cube, Tile
 from eoscale.write import publish
-from eoscale.write.whole import whole
+from eoscale.write.places import Place
+from eoscale.write.publish import Hiding
 
-_ROOT = {3: ("zarr.json",), 2: (".zmetadata", ".zattrs", ".zgroup")}
+_ROOT = {3: ("zarr.json",), 2: (".zattrs", ".zmetadata", ".zgroup")}
 """Documents of the root group, the one that makes it open last."""
 
 
@@ -38,11 +39,11 @@ class ArraySpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ZarrSink:
-    """A consolidated Zarr store on local disk, hidden until it is complete.
+    """A consolidated Zarr store on a disk or in a bucket, hidden until it is complete.
 
     Parameters
     ----------
-    output : Path
+    output : Place
         Where readers will find it.
     digest : str
         Of the job.
@@ -50,7 +51,7 @@ class ZarrSink:
         One tile is one chunk of every variable.
     """
 
-    output: Path
+    output: Place
     digest: str
     cube: Cube
     variables: Mapping[str, ArraySpec]
@@ -60,41 +61,33 @@ class ZarrSink:
     stage: str = ""
     """Digest of what the tiles are made of: what was made of something else is not mixed with it."""
 
-    @property
-    def hidden(self) -> Path:
-        """The sibling in which the store is made."""
-        return publish.staging(self.output, self.digest, self.stage)
+    @cached_property
+    def _hiding(self) -> Hiding:
+        return publish.hiding(self.output, self.digest, self.stage)
 
     def prepare(self) -> None:
         """Write all metadata and coordinates but not the root group, so that nothing opens."""
-        for key, document in self._documents().items():
-            if key not in _ROOT[self.zarr_format]:
-                target = self.hidden / key
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with whole(target) as hidden:  # somebody may be reading what an earlier attempt laid out
-                    hidden.write_bytes(document)
+        documents = self._documents()
+        self._hiding.prepare(
+            {name: each for name, each in documents.items() if name not in _ROOT[self.zarr_format]}
+        )
 
     def write(self, tile: Tile, blocks: Mapping[str, Array]) -> None:
         """Write one tile of every variable; each is one chunk, replaced whole."""
-        try:
-            for name, block in blocks.items():
-                _array(str(self.hidden / name), self.zarr_format)[self.cube.block(tile)] = block
-        finally:
-            # a client that died may have left a task in hand until another one has published
-            if publish.published(self.output) == self.digest:
-                publish.discard(self.hidden)
+        for name, block in blocks.items():
+            self._hiding.put(f"{name}/{self._chunk(tile)}", self._encoded(name, tile, block))
 
     def missing(self) -> tuple[Tile, ...]:
         """Return the tiles of which a variable has no chunk."""
-        names = tuple(self.variables)
+        names = self._hiding.names()
         return tuple(
             tile
             for tile in range(self.cube.tiles)
-            if not all((self.hidden / name / self._chunk(tile)).exists() for name in names)
+            if not all(f"{name}/{self._chunk(tile)}" in names for name in self.variables)
         )
 
     def publish(self) -> None:
-        """Put the root group, then rename the hidden sibling to its name.
+        """Put the root group, and let readers see it.
 
         Raises
         ------
@@ -107,19 +100,17 @@ class ZarrSink:
         if missing:
             raise IncompleteRunError(f"{len(missing)} of {self.cube.tiles} tiles are missing: run again")
         documents = self._documents()
-        self._clear(documents)
-        for key in _ROOT[self.zarr_format]:
-            if key in documents:
-                (self.hidden / key).write_bytes(documents[key])
-        publish.reveal(self.hidden, self.output)
-
-    def _clear(self, documents: Container[str]) -> None:
-        """Remove what workers left that died while they wrote a chunk."""
         chunks = {f"{name}/{self._chunk(tile)}" for name in self.variables for tile in range(self.cube.tiles)}
-        for path in [path for path in self.hidden.rglob("*") if path.is_file()]:
-            key = path.relative_to(self.hidden).as_posix()
-            if key not in documents and key not in chunks:
-                path.unlink(missing_ok=True)
+        roots = {name: documents.pop(name) for name in _ROOT[self.zarr_format] if name in documents}
+        self._hiding.show(roots, chunks | documents.keys())
+
+    def _encoded(self, name: str, tile: Tile, block: Array) -> bytes:
+        """Return the chunk that a block becomes; one is written for an empty block, too."""
+        memory = MemoryStore()
+        group = zarr.create_group(memory, zarr_format=self.zarr_format)
+        array = self._create(group, name, self.variables[name]).with_config({"write_empty_chunks": True})
+        array[self.cube.block(tile)] = block
+        return _contents(memory)[f"{name}/{self._chunk(tile)}"]
 
     def _chunk(self, tile: Tile) -> str:
         position = [str(int(at)) for at in np.unravel_index(tile, self.cube.tile_grid)]
@@ -139,7 +130,7 @@ class ZarrSink:
             zarr.consolidate_metadata(memory)
         return _contents(memory)
 
-    def _create(self, group: zarr.Group, name: str, spec: ArraySpec) -> None:
+    def _create(self, group: zarr.Group, name: str, spec: ArraySpec) -> zarr.Array[Any]:
         attributes = dict(spec.attributes)
         fill: float | None = spec.fill
         names: dict[str, Any] = {"dimension_names": self.cube.dims}
@@ -148,7 +139,7 @@ class ZarrSink:
             names = {}
             # xarray takes a fill value of format 2 for missing data: a count of 0 is none
             fill = fill if np.dtype(spec.dtype).kind == "f" else None
-        group.create_array(
+        return group.create_array(
             name,
             shape=self.cube.shape,
             chunks=self.cube.tile_shape,
@@ -157,13 +148,6 @@ class ZarrSink:
             attributes=attributes,
             **names,
         )
-
-
-@lru_cache(maxsize=64)
-def _array(path: str, zarr_format: Literal[2, 3]) -> zarr.Array[Any]:
-    """Open an array by its path, whose group does not open yet; each tile is written, even an empty one."""
-    array = zarr.open_array(LocalStore(path), mode="r+", zarr_format=zarr_format)
-    return array.with_config({"write_empty_chunks": True})
 
 
 def _contents(memory: MemoryStore) -> dict[str, bytes]:
@@ -175,7 +159,7 @@ def _contents(memory: MemoryStore) -> dict[str, bytes]:
     return sync(gather())
 
 
-def open_store(output: Path) -> xr.Dataset:
+def open_store(output: Place) -> xr.Dataset:
     """Return a published store as a dataset, read lazily.
 
     Raises
@@ -185,5 +169,6 @@ def open_store(output: Path) -> xr.Dataset:
     """
     if publish.published(output) is None:
         raise IncompleteRunError(f"{output} has not been published: run its recipe")
-    dataset: xr.Dataset = xr.open_zarr(output, consolidated=True, chunks=None)
+    store = ObjectStore(output.store(), read_only=True) if isinstance(output, BucketPath) else output
+    dataset: xr.Dataset = xr.open_zarr(store, consolidated=True, chunks=None)
     return dataset

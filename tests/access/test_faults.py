@@ -77,6 +77,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RangeServer]:
     with RangeServer(folder) as server, pytest.MonkeyPatch.context() as environment:
         allow(environment, server)
         environment.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        server.pause = 0  # that a range is not asked for too soon is shown below
         yield server
 
 
@@ -210,7 +211,9 @@ def test_no_range_is_asked_for_more_than_six_times(ours: Trials, chunks: Trials)
         assert gets(trials) - len(trials) <= faults
 
 
+@pytest.mark.usefixtures("hasty")
 def test_a_fault_that_does_not_pass_is_an_error_after_six_attempts(own: RangeServer) -> None:
+    own.pause = 0
     throttled = (Fault.BUSY, Fault.SLOW_DOWN, Fault.THROTTLED)
     errors = {Fault.CUT: AccessError, Fault.RESET: AccessError, **dict.fromkeys(throttled, ThrottledError)}
 

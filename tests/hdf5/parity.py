@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import h5py
 import hdf5plugin  # noqa: F401  h5py reads by its filters then
@@ -42,20 +42,44 @@ class Parity:
 
     def add(self, path: Path, place: Path | str, *, without: Collection[str] = ()) -> None:
         """Index and read all datasets of a file but some, at a path or URL, and compare them."""
+        self.compare(path.name, place, Expected.of(path, without))
+
+    def compare(self, name: str, place: Path | str, expected: Expected) -> None:
+        """Index and read all datasets of a file, at a path or URL, and compare them."""
+        found = index(granule(place), expected.names)
+        assert found.datasets.keys() == expected.names
+        assert not found.absent
+        columns = read(found, dict.fromkeys(expected.values)).columns
+        different = [each for each, values in expected.values.items() if not agree(columns[each], values)]
+        before = self.asked()
+        assert all(refused(found, each) for each in expected.unread)
+        assert self.asked() == before
+        self.equal += len(columns) - len(different)
+        self.refused += len(expected.unread)
+        self.different |= {name: different} if different else {}
+        self.filters.update(step.id for each in columns for step in found.datasets[each].filters)
+
+
+class Expected(NamedTuple):
+    """What h5py reads of a file."""
+
+    values: dict[str, Array]
+    """By name, of the datasets that are read."""
+    unread: frozenset[str]
+    """The names of the others."""
+
+    @classmethod
+    def of(cls, path: Path, without: Collection[str] = ()) -> Self:
+        """Read all datasets of a file but some."""
         with h5py.File(path) as file:
             datasets = {name: node for name, node in Links(file).datasets.items() if name not in without}
-            found = index(granule(place), datasets)
-            assert (found.datasets.keys(), found.absent) == (datasets.keys(), frozenset())
-            readable = {name: node for name, node in datasets.items() if is_read(node)}
-            columns = read(found, dict.fromkeys(readable)).columns
-            different = [name for name, node in readable.items() if not agree(columns[name], values(node))]
-        before = self.asked()
-        assert all(refused(found, name) for name in datasets.keys() - readable.keys())
-        assert self.asked() == before
-        self.equal += len(readable) - len(different)
-        self.refused += len(datasets) - len(readable)
-        self.different |= {path.name: different} if different else {}
-        self.filters.update(step.id for name in readable for step in found.datasets[name].filters)
+            read = {name: values(node) for name, node in datasets.items() if is_read(node)}
+        return cls(read, frozenset(datasets.keys() - read.keys()))
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Of all datasets."""
+        return self.unread.union(self.values)
 
 
 def is_read(dataset: h5py.Dataset) -> bool:

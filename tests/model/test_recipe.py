@@ -365,7 +365,10 @@ def test_a_misspelt_word_names_its_line_and_the_nearest_word(text: str, reason: 
             "^line 7: .*grid.crs` is 3413: expected text$",
         ),
         (_replaced(10, "output: out.zarr"), "^line 10: `output` is text: expected a mapping of words$"),
-        (_replaced(10, "output: {}"), "^line 10: `output` has exactly one of zarr, parquet, csv and json$"),
+        (
+            _replaced(10, "output: {}"),
+            "^line 10: `output` has exactly one of zarr, icechunk, parquet, csv and json$",
+        ),
         (_with("on_error: ignore"), "^line 11: `on_error` should be 'raise' or 'record'$"),
         (_with("zarr_format: 4"), "^line 11: `zarr_format` should be 2 or 3$"),
         (_with("batch_bytes: 256 MB"), "^line 11: `batch_bytes` is text: expected a whole number$"),
@@ -546,7 +549,7 @@ def test_the_schema_for_editors_knows_every_word() -> None:
     known = schema()
     assert set(known["properties"]) == set(Recipe.model_fields)
     assert known["additionalProperties"] is False
-    assert {"zarr", "parquet", "csv", "json"} == set(known["$defs"]["Output"]["properties"])
+    assert {"zarr", "icechunk", "parquet", "csv", "json"} == set(known["$defs"]["Output"]["properties"])
     assert known["properties"]["on_error"]["enum"] == ["raise", "record"]
     assert {kind["type"] for kind in known["properties"]["max_failed"]["anyOf"]} == {
         "integer",

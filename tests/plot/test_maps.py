@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,12 @@ def test_the_page_says_what_when_and_from_how_much(three_months: xr.Dataset) -> 
     assert "Land ice height, mean [m]" in said
     assert "doi.org/10.5067" in said
     assert "eoscale " in said
+
+
+def test_the_page_says_how_many_granules_failed(three_months: xr.Dataset) -> None:
+    excluded = json.dumps({"a": "CorruptGranuleError: cut", "b": "CorruptGranuleError: cut"})
+    said = words(maps.draw(three_months.assign_attrs(eoscale_excluded=excluded))).replace("\n", " ")
+    assert "30 ATL06 granules, without 2 that failed" in said
 
 
 def test_meridians_and_parallels_are_named_at_the_frame(three_months: xr.Dataset) -> None:

@@ -10,7 +10,7 @@ import pytest
 from eoscale.plot import report
 
 LedgerOf = Callable[[int], pd.DataFrame]
-FACTS = {"title": "Ice & snow", "verdict": "published", "Recipe": "greenland.yaml", "Job": "3f2a"}
+FACTS = {"title": "Ice & snow", "published": "/data/ice.zarr", "Recipe": "greenland.yaml", "Job": "3f2a"}
 
 
 class Page(HTMLParser):
@@ -56,20 +56,37 @@ def test_a_hostile_granule_id_is_escaped(ledger_of: LedgerOf) -> None:
     assert "<script>alert(1)</script>" in Page(text).words
 
 
+def verdict(ledger: pd.DataFrame, facts: dict[str, str]) -> str:
+    """Return what stands between the title and the facts."""
+    words = Page(report.html(ledger, facts, None)).words
+    return " ".join(words.rpartition("Ice & snow")[2].partition("Recipe")[0].split())
+
+
 @pytest.mark.parametrize(
-    ("verdict", "good"), [("published to a.zarr", True), ("not published: 3 failures", False)]
+    ("granules", "without"),
+    [
+        (5, ""),
+        (6, ", without 1 granule that failed"),
+        (6006, ", without 1,001 granules that failed"),
+    ],
 )
-def test_the_verdict_stands_in_its_colour(ledger_of: LedgerOf, verdict: str, *, good: bool) -> None:
-    text = report.html(ledger_of(6), {**FACTS, "verdict": verdict}, None)
-    assert verdict in text
-    assert ('class="verdict published"' in text) is good
+def test_the_verdict_says_where_the_result_lies_and_what_it_is_without(
+    ledger_of: LedgerOf, granules: int, without: str
+) -> None:
+    assert verdict(ledger_of(granules), FACTS) == f"published as /data/ice.zarr{without}"
+
+
+def test_the_verdict_on_what_was_not_published_is_what_became_of_the_granules(ledger_of: LedgerOf) -> None:
+    facts = {name: text for name, text in FACTS.items() if name != "published"}
+    told = verdict(ledger_of(6), facts)
+    assert told == "not published (6 found: 3 used, 1 empty, 1 skipped, 1 failed)"
 
 
 def test_facts_are_stated_in_order_and_title_and_verdict_once(ledger_of: LedgerOf) -> None:
     text = report.html(ledger_of(6), FACTS, None)
     assert text.index("greenland.yaml") < text.index("3f2a")
     assert "<h1>Ice &amp; snow</h1>" in text
-    assert '<th scope="row">verdict</th>' not in text
+    assert text.count("/data/ice.zarr") == 1
 
 
 def test_totals_are_those_of_the_ledger_with_thousands_apart(ledger_of: LedgerOf) -> None:

@@ -4,19 +4,43 @@ from collections.abc import Callable
 from io import StringIO
 
 import pandas as pd
-from rich.console import Console
+import pytest
+from rich.console import Console, RenderableType
 
+from eoscale.model.product import Product
 from eoscale.model.receipt import REFUSALS
 from eoscale.plot import tables
+from eoscale.products import REGISTRY
 
 LedgerOf = Callable[[int], pd.DataFrame]
 
 
-def printed(ledger: pd.DataFrame) -> str:
-    console = Console(width=120, file=StringIO())
+def shown(table: RenderableType) -> str:
+    console = Console(width=160, file=StringIO())
     with console.capture() as capture:
-        console.print(tables.text(ledger))
+        console.print(table)
     return capture.get()
+
+
+def printed(ledger: pd.DataFrame) -> str:
+    return shown(tables.text(ledger))
+
+
+def test_facts_are_no_markup() -> None:
+    lines = shown(tables.facts({"writes": "a[bold].zarr", "number": 3})).splitlines()
+    assert [line.split() for line in lines] == [["writes", "a[bold].zarr"], ["number", "3"]]
+
+
+@pytest.mark.parametrize("known", REGISTRY.values(), ids=REGISTRY)
+def test_a_product_is_told_with_all_its_variables_and_presets(known: Product) -> None:
+    text = shown(tables.product(known))
+    told = [line.split() for line in text.splitlines()]
+    for name, variable in known.variables.items():
+        assert any(line[:2] == [name, variable.path] for line in told), name
+    for name, preset in known.quality.items():
+        first = preset.conditions[0]
+        assert f"quality {name}: {first.variable} {first.comparison} {first.value:g}" in text
+        assert " ".join(preset.source.split()) in " ".join(text.split())
 
 
 def test_granules_are_summed_by_status_and_reason(ledger_of: LedgerOf) -> None:

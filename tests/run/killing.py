@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import Event, Thread
+from time import monotonic, sleep
 from typing import NamedTuple, Self
 
 import dask
@@ -23,8 +24,12 @@ def cluster(workers: int, environment: Mapping[str, str]) -> Iterator[Client]:
 
     They are forks of a process that has imported everything: importing takes seconds of a processor, which at
     one death a second is all that a small machine has.
+
+    None of them is given up. Else distributed looks 15 s after a death whether that worker is back, and drops
+    it for good where it is not, even if it has just died again (``SpecCluster._update_worker_status``).
     """
     settings = {
+        "distributed.deploy.lost-worker-timeout": "1h",
         "distributed.worker.multiprocessing-method": "forkserver",
         "distributed.nanny.environ": dict(environment),
     }
@@ -70,10 +75,18 @@ class Killer:
         """How many of those that were killed are no process any more."""
         return sum(not _there(death.process) for death in self.deaths)
 
-    @property
-    def workers(self) -> int:
-        """How many workers there are, or are about to come back."""
-        return len(self._cluster.workers)
+    def living(self, number: int, *, seconds: float) -> int:
+        """Return how many workers there are whom nobody has killed, as soon as they are so many.
+
+        They are waited for so long, as those that die last have yet to come back.
+        """
+        killed = {death.process for death in self.deaths}
+        end = monotonic() + seconds
+        while True:
+            living = {one.process for one in self._alive()} - killed
+            if len(living) >= number or monotonic() > end:
+                return len(living)
+            sleep(0.05)
 
     def _work(self) -> None:
         while not self._over.wait(self._seconds):

@@ -135,13 +135,16 @@ class TestRefusedBeforeAnythingIsRead:
             (f"{REDUCE}output: {{parquet: out.parquet}}\n", "`output` is parquet: statistics go to zarr"),
             (f"{REDUCE}output: {{csv: out.csv}}\n", "`output` is csv: statistics go to zarr"),
             ("output: {zarr: out.zarr}\n", "observations go to parquet, csv or json"),
-            ("output: {csv: a.csv, json: a.json}\n", "has exactly one of zarr, parquet, csv and json"),
+            (
+                "output: {csv: a.csv, json: a.json}\n",
+                "has exactly one of zarr, icechunk",
+            ),
             (
                 f"{REDUCE}output: {{zarr: a.zarr, csv: a.csv}}\n",
-                "has exactly one of zarr, parquet, csv and json",
+                "has exactly one of zarr, icechunk",
             ),
-            ("output: {}\n", "has exactly one of zarr, parquet, csv and json"),
-            ("output: {parquet: ''}\n", "has exactly one of zarr, parquet, csv and json"),
+            ("output: {}\n", "has exactly one of zarr, icechunk"),
+            ("output: {parquet: ''}\n", "has exactly one of zarr, icechunk"),
             (
                 "output: {parqet: out.parquet}\n",
                 "`output.parqet` is no word of a recipe; did you mean parquet?",

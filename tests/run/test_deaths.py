@@ -132,7 +132,7 @@ class Disturbed:
     asked: int
     """GETs of the server."""
     workers: int
-    """That there were in the end, or that were about to come back."""
+    """That lived once nobody died any more: none had been given up meanwhile."""
 
     def check(self, stand: Stand) -> None:
         """Compare what came of it, and how it came, with a run in peace."""
@@ -162,11 +162,13 @@ class Disturbed:
 
 def disturbed(stand: Stand, output: Path, *, seconds: float, delay: float) -> Disturbed:
     """Run while a worker dies every so many seconds."""
-    with stand.client(delay=delay) as client, Killer(client, seconds=seconds, seed=1) as killer:
-        began = time.perf_counter()
-        result = run(stand.plan, output=output, cluster=client, watcher=Silent())
-        took = time.perf_counter() - began
-        asked, workers = len(stand.server.gets), killer.workers
+    with stand.client(delay=delay) as client:
+        with Killer(client, seconds=seconds, seed=1) as killer:
+            began = time.perf_counter()
+            result = run(stand.plan, output=output, cluster=client, watcher=Silent())
+            took = time.perf_counter() - began
+            asked = len(stand.server.gets)
+        workers = killer.living(WORKERS, seconds=60)
     return Disturbed(result=result, killer=killer, seconds=took, asked=asked, workers=workers)
 
 

@@ -23,6 +23,7 @@ from eoscale.run.bind import bind
 from eoscale.run.ledger import Ledger
 from eoscale.run.plan import Plan, cut
 from eoscale.run.progress import Silent
+from eoscale.write.places import Place
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "greenland-land-ice.yaml"
 
@@ -52,8 +53,9 @@ def ready() -> None:
     importlib.import_module("eoscale.steps.statistics")
 
 
-def files(store: Path) -> dict[str, str]:
+def files(output: Place) -> dict[str, str]:
     """Return the digest of every file of a store."""
+    store = Path(str(output))
     return {
         str(path.relative_to(store)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(store.rglob("*"))

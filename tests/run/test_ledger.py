@@ -49,7 +49,7 @@ def test_a_row_that_is_not_accounted_for_is_a_fault(field: str) -> None:
 
 def test_a_saved_ledger_comes_back_with_its_facts(tmp_path: Path) -> None:
     ledger = Ledger.of(JOB, [USED, EMPTY, FAILED], {"product": "ATL06"})
-    path = beside(tmp_path / "deep" / "out.zarr")
+    path = Path(str(beside(tmp_path / "deep" / "out.zarr")))
     ledger.save(path)
     back = Ledger.load(path)
     pd.testing.assert_frame_equal(back.frame, ledger.frame)

@@ -116,7 +116,7 @@ def test_killed_anywhere_around_publication_it_ends_the_same(
     before: list[str] = []
     after: list[str] = []
     for number in count(1):
-        folder = copytree(start.folder, tmp_path / f"{number}")
+        folder = copytree(str(start.folder), tmp_path / f"{number}")
         trial = Trial(bench=bench, plan=expected.plan, folder=folder)
         if not trial.attempt(Change(number, f"/{number}/", since=WRITTEN["zarr"])):
             break
@@ -142,7 +142,7 @@ def late(trial: Trial, task: str) -> Callable[[], object]:
     step = statistics if task == "tile" else table
     receipts = [receipt for each in trial.read.values() for receipt in each.receipts]
     unit = 0 if task == "tile" else table.parts(job, receipts)[0]
-    write = step.writer(trial.work.staged(trial.read), target(job.recipe, trial.output), receipts)
+    write = step.writer(trial.work.staged(trial.read.values()), target(job.recipe, trial.output), receipts)
     return partial(write, unit)
 
 
@@ -154,7 +154,7 @@ def test_what_workers_do_for_a_dead_client_changes_nothing_however_late_it_comes
     units = expected.plan.job.cube.tiles if kind == "zarr" else 1
     assert start.attempt(Heard(READ, 0) if task == "batch" else Heard(WRITTEN[kind], units))
     for number in count(1):
-        folder = copytree(start.folder, tmp_path / f"{number}")
+        folder = copytree(str(start.folder), tmp_path / f"{number}")
         trial = Trial(bench=bench, plan=expected.plan, folder=folder)
         pause = Pause(number, f"/{number}/", words=tmp_path / f"{number}.late")
         process = began(late(trial, task), pause, bench.environment)
@@ -278,8 +278,8 @@ def test_a_run_of_ten_thousand_granules_goes_on_within_five_seconds(
         granule="", read=6000, outside=4000, binned={"h_li": 2000}, tiles=tiles, requests=20, process=9
     )
     for batch in done:
-        partials.save(trial.work.partials(batch), {})
-        trial.work.finish(batch, (replace(told, granule=granules[number].id) for number in range(*batch)))
+        receipts = (replace(told, granule=granules[number].id) for number in range(*batch))
+        trial.work.finish(batch, receipts, partials.save(trial.work.left(batch), {}))
     with Client(bench.address) as client:
         watch = Stopwatch()
         start = perf_counter()

@@ -8,15 +8,21 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from functools import partial
+from io import BytesIO
+from itertools import count
 from pathlib import Path
 from time import perf_counter
 
 import pandas as pd
+import pytest
 import xarray as xr
 from distributed import LocalCluster
+from zarr.storage import ObjectStore
 
 from eoscale import synthetic
+from eoscale.access.bucket import BucketPath
 from eoscale.access.endpoints import ALLOW_HOSTS
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
@@ -28,10 +34,12 @@ from eoscale.run import run
 from eoscale.run.bind import bind
 from eoscale.run.ledger import Ledger, beside
 from eoscale.run.plan import Plan, cut
-from eoscale.write import publish
+from eoscale.write import places, publish
+from eoscale.write.places import Place
 from eoscale.write.receipts import Finished
 from eoscale.write.work import Batch, Work
 from tests.run.moments import Moment, at_hand, began
+from tests.servers.buckets import BucketServer
 from tests.servers.ranges import RangeServer
 
 RECIPE = """\
@@ -62,7 +70,15 @@ class Bench:
     address: str
     """Of the cluster."""
     environment: Mapping[str, str]
-    """What processes must know to read from the server."""
+    """What processes must know to read from the server, and to write into the bucket."""
+    folder: Path
+    """Where processes leave words."""
+    buckets: BucketServer
+
+    @property
+    def bucket(self) -> BucketPath:
+        """For outputs."""
+        return BucketPath.of(f"s3://{self.buckets.bucket}/trials")
 
     def plan(self, folder: Path, kind: str, *, reduce: str = "", granules: GranuleList | None = None) -> Plan:
         """Return a plan with an output of some form; its recipe is put into a folder."""
@@ -75,9 +91,13 @@ class Bench:
 def prepared(folder: Path) -> Iterator[Bench]:
     """Give a bench whose granules lie in ``folder/granules`` and are indexed."""
     local = _granules(folder / "granules")
-    with at_hand(__name__), RangeServer(folder / "granules") as server:
+    with at_hand(__name__), RangeServer(folder / "granules") as server, BucketServer() as buckets:
         there = [replace(one, urls={"http": server.url(f"{one.id}.h5")}) for one in local]
-        environment = {ALLOW_HOSTS: server.host, "XDG_CACHE_HOME": str(folder / "cache")}
+        environment = {
+            ALLOW_HOSTS: server.host,
+            "XDG_CACHE_HOME": str(folder / "cache"),
+            **buckets.environment(),
+        }
         with LocalCluster(
             n_workers=WORKERS,
             threads_per_worker=1,
@@ -90,9 +110,14 @@ def prepared(folder: Path) -> Iterator[Bench]:
                 server=server,
                 address=str(cluster.scheduler_address),
                 environment=environment,
+                folder=folder,
+                buckets=buckets,
             )
             Expected.of(Trial(bench=bench, plan=bench.plan(folder, "csv"), folder=folder / "first"))
-            yield bench
+            with pytest.MonkeyPatch.context() as patch:
+                for name, value in buckets.environment().items():
+                    patch.setenv(name, value)
+                yield bench
 
 
 def _granules(folder: Path) -> GranuleList:
@@ -109,8 +134,8 @@ class Trial:
 
     bench: Bench
     plan: Plan
-    folder: Path
-    """Made if need be; nothing else is put there."""
+    folder: Place
+    """On a disk or in a bucket; made if need be. Nothing else is put there."""
     deaths: list[str] = field(default_factory=list)
     """Where each attempt died that was killed."""
     finished: list[set[str]] = field(default_factory=list)
@@ -119,12 +144,14 @@ class Trial:
     """How often the server had been asked by then."""
     seconds: float = 0.0
     """That the last attempt took."""
+    process: int = 0
+    """Id of the process of the last attempt."""
 
     def __post_init__(self) -> None:
-        self.folder.mkdir(exist_ok=True)
+        places.make(self.folder)
 
     @property
-    def output(self) -> Path:
+    def output(self) -> Place:
         stated = self.plan.job.recipe.output
         assert stated is not None
         return self.folder / Path(stated.path).name
@@ -136,30 +163,46 @@ class Trial:
     @property
     def read(self) -> dict[Batch, Finished]:
         """The batches that have a receipt."""
-        return self.work.finished(self.plan.batches)
+        return self.work.known() if self.work.begun() else {}
 
     @property
     def written(self) -> int:
         """How many tiles or parts have one."""
-        return len([*Path(self.work.folder).glob("*/*/0*.json")])
+        made = places.sizes(publish.work_of(self.output))
+        return sum(fnmatch(name, "*/*/0*.json") for name in made)
 
     def attempt(self, moment: Moment | None = None, *, after: float | None = None) -> bool:
         """Run until it is done, or a moment or time comes; return whether the attempt was killed."""
         self.finished.append({receipt.granule for each in self.read.values() for receipt in each.receipts})
         self.marks.append(len(self.bench.server.gets))
         moment = moment or Moment()
-        moment.words = f"{self.folder}.words"
+        moment.words = str(self.bench.folder / f"{self.folder.name}.words")
         act = partial(run, self.plan, output=self.output, cluster=self.bench.address, watcher=moment)
         start = perf_counter()
         process = began(act, moment, self.bench.environment)
+        self.process = process.pid or 0  # it has not come so far as to change anything
         process.join(after)
         process.kill()
         process.join()
         self.seconds = perf_counter() - start
         assert process.exitcode in (0, -signal.SIGKILL)
-        if process.exitcode:
-            self.deaths.append(f"after {after:.3f} s" if after else Path(moment.words).read_text("utf-8"))
+        if process.exitcode and after:
+            self.deaths.append(f"after {after:.3f} s")
+        elif process.exitcode and Path(moment.words).exists():
+            self.deaths.append(Path(moment.words).read_text("utf-8"))
         return process.exitcode != 0
+
+    def killed_at_change(self, number: int) -> bool:
+        """Run until the bucket hears of its n-th change, and return whether the attempt was killed."""
+        left = count(number, -1)
+
+        def kill(path: str) -> None:
+            if next(left) == 1:
+                os.kill(self.process, signal.SIGKILL)
+                self.deaths.append(path)
+
+        with self.bench.buckets.hearing(kill):
+            return self.attempt()
 
     def asked(self) -> list[set[str]]:
         """Return the granules that were asked for, from the beginning of each attempt to the next one's."""
@@ -202,11 +245,11 @@ class Expected:
         ledger = _accounts(trial.output)
         pd.testing.assert_frame_equal(ledger, self.ledger)
         assert ledger["id"].tolist() == [granule.id for granule in self.plan.job.granules]
-        left = {path.name for path in trial.folder.iterdir()}
+        left = {name.partition("/")[0] for name in places.sizes(trial.folder)}
         assert left == {trial.output.name, beside(trial.output).name}
 
 
-def opened(output: Path) -> Mapping[str, str] | None:
+def opened(output: Place) -> Mapping[str, str] | None:
     """Return the digest of each file where a reader finds an output; None where it finds nothing.
 
     Raises
@@ -215,24 +258,25 @@ def opened(output: Path) -> Mapping[str, str] | None:
         If there is something that does not open.
     """
     try:
-        match output.suffix:
-            case ".zarr":
-                xr.open_zarr(output, consolidated=True).load().close()
-            case ".parquet":
-                pd.read_parquet(output)
+        match output.name.rpartition(".")[2]:
+            case "zarr":
+                store = ObjectStore(output.store()) if isinstance(output, BucketPath) else output
+                xr.open_zarr(store, consolidated=True).load().close()
+            case "parquet":
+                pd.read_parquet(BytesIO(output.read_bytes()))
             case _:
-                pd.read_csv(output)
+                pd.read_csv(BytesIO(output.read_bytes()))
     except FileNotFoundError:
-        assert not os.path.lexists(output)
+        assert isinstance(output, BucketPath) or not os.path.lexists(output)
         return None
     return _contents(output)
 
 
-def _contents(output: Path) -> Mapping[str, str]:
-    files = [output] if output.is_file() else [path for path in output.rglob("*") if path.is_file()]
-    return {str(path.relative_to(output)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+def _contents(output: Place) -> Mapping[str, str]:
+    files = {name: output / name for name in places.sizes(output)} or {"": output}
+    return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
 
 
-def _accounts(output: Path) -> pd.DataFrame:
+def _accounts(output: Place) -> pd.DataFrame:
     """Return what the ledger of an output says, but for what is measured."""
     return Ledger.load(beside(output)).frame.drop(columns=list(MEASURED))

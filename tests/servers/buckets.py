@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Self
 from urllib.request import Request, urlopen
@@ -24,6 +25,7 @@ class BucketServer:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         self._turn = Lock()
+        self._changed: Callable[[str], None] = lambda _path: None
         self.answered: Counter[tuple[str, str]] = Counter()
         """How often a method was answered by a status."""
 
@@ -48,6 +50,13 @@ class BucketServer:
         """Make another bucket."""
         urlopen(Request(f"{self.address}/{bucket}", method="PUT")).close()  # noqa: S310  this machine
 
+    @contextmanager
+    def hearing(self, changed: Callable[[str], None]) -> Iterator[None]:
+        """Tell somebody of each change before it is made: a PUT, a POST or a DELETE."""
+        self._changed = changed
+        yield
+        self._changed = lambda _path: None
+
     def environment(self) -> dict[str, str]:
         """Return what the ordinary tools of AWS read from the environment."""
         return {
@@ -64,6 +73,8 @@ class BucketServer:
                 return start_response(status, *rest)
 
             with self._turn:
+                if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+                    self._changed(environ["PATH_INFO"])
                 return list(application(environ, start))
 
         return answer

@@ -14,15 +14,18 @@ from eoscale import synthetic
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
 from eoscale.model.columns import Array
+from eoscale.model.cube import Tile
 from eoscale.model.job import Job
+from eoscale.model.receipt import Receipt
 from eoscale.model.recipe import Recipe
 from eoscale.model.reduction import Partial
 from eoscale.model.region import Region
 from eoscale.products import ATL06
 from eoscale.steps.observe import Observations, observe
-from eoscale.steps.statistics import Reduced, Summary, fold
+from eoscale.steps.statistics import Reduced, Summary
 from eoscale.write import partials
 from eoscale.write.partials import Part
+from eoscale.write.work import Work
 
 NUMBER = 5
 
@@ -72,20 +75,25 @@ def cut_into(tile_shape: tuple[int, ...]) -> Job:
 
 def cube(job: Job, batches: list[list[int]], folder: Path) -> dict[str, Array]:
     """Return the whole result, by way of partials that batches leave in files."""
-    files = []
+    summary, work = Summary.of(job), Work(folder=str(folder), digest=job.digest)
+    work.save_job(job)
+    finished = []
     for number, batch in enumerate(batches):
-        parts: dict[Part, Partial] = {}
+        parts: dict[Tile, dict[Part, Partial]] = {}
         for position in batch:
-            found = reduced(job, case().seen[position]).partials
-            parts |= {Part(position, *place): partial for place, partial in found.items()}
-        files.append(folder / f"{number}.arrow")
-        partials.save(files[-1], parts)
+            found = summary.by_tile(f"granule {position}", reduced(job, case().seen[position]))
+            for tile, some in found.items():
+                parts.setdefault(tile, {}).update(some)
+        left = partials.save(work.left((number, number + 1)), parts)
+        receipts = [Receipt(granule=f"granule {position}") for position in batch]
+        finished.append(work.finish((number, number + 1), receipts, left))
+    staged = work.staged(finished)
     result: dict[str, Array] = {}
     for tile in range(job.cube.tiles):
         gathered: dict[Part, Partial] = {}
-        for file in files:
-            gathered |= partials.load(file, tile)
-        for name, block in Summary.of(job).blocks(tile, fold(job, gathered)).items():
+        for piece in staged.pieces(tile):
+            gathered |= partials.load(piece)
+        for name, block in summary.blocks(tile, summary.merged(tile, gathered)).items():
             whole = result.setdefault(name, np.empty(job.cube.shape, block.dtype))
             whole[job.cube.block(tile)] = block
     return result

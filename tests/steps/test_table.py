@@ -63,7 +63,7 @@ def written(
     work = Work(folder=str(folder / "work"), digest=job.digest)
     work.save_job(job)
     finished = {cut[n]: table.read_batch(work, cut[n]) for n in order or range(len(cut))}
-    work = work.staged(finished)
+    work = work.staged(finished.values())
     everything = [receipt for batch in sorted(finished) for receipt in finished[batch].receipts]
     output = Output(parquet=str(folder / "out.parquet"))
     sink = table.sink(work, output, everything)

@@ -8,28 +8,31 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from eoscale.model.cube import Cube
-from eoscale.write import publish
-from tests.write.test_zarr import CUBES, DIGEST_OF_JOB, blocks, sink, whole
+from eoscale.write import places, publish
+from eoscale.write.claims import claimed
+from eoscale.write.places import Place
+from tests.write.test_zarr import CUBES, DIGEST_OF_JOB, blocks, readable, sink, whole
 
 CUBE = Cube(axes=CUBES["time y x"].axes, tile_shape=(1, 3, 2))
 DEATHS = 50
 PROCESSES = multiprocessing.get_context("forkserver")
 
 
-def write(folder: Path) -> None:
+def write(folder: Place) -> None:
     """Write a store as a run does: laid out, tile by tile, published."""
     made = sink(CUBE, 3, folder)
-    with publish.claimed(made.output, DIGEST_OF_JOB):
+    with claimed(made.output, DIGEST_OF_JOB):
         made.prepare()
         for tile, block in blocks(CUBE).items():
             made.write(tile, block)
@@ -43,10 +46,10 @@ def plainly(folder: Path) -> None:
     chunked.to_zarr(folder / "out.zarr", mode="w", zarr_format=3, consolidated=True)
 
 
-def found(output: Path) -> str:
+def found(output: Place) -> str:
     """Return what a reader finds: nothing, all of it, or less."""
     try:
-        with xr.open_zarr(output, consolidated=True, chunks=None) as store:
+        with xr.open_zarr(readable(output), consolidated=True, chunks=None) as store:
             same = all(
                 np.array_equal(store[name], values, equal_nan=True) for name, values in whole(CUBE).items()
             )
@@ -58,7 +61,7 @@ def found(output: Path) -> str:
 
 
 @contextmanager
-def looking(outputs: list[Path]) -> Iterator[Counter[str]]:
+def looking(outputs: list[Place]) -> Iterator[Counter[str]]:
     """Look at the last of some outputs every 10 ms, in two threads, and count what they find."""
     seen: Counter[str] = Counter()
     over = Event()
@@ -78,15 +81,21 @@ def looking(outputs: list[Path]) -> Iterator[Counter[str]]:
             reader.join()
 
 
-def begun(writer: Callable[[Path], None], folder: Path) -> multiprocessing.process.BaseProcess:
-    process = PROCESSES.Process(target=writer, args=(folder,))
+def begun(writer: Callable[[Any], None], folder: Place) -> multiprocessing.process.BaseProcess:
+    keys = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    process = PROCESSES.Process(target=live, args=(keys, writer, folder))
     process.start()
     return process
 
 
-def lived(writer: Callable[[Path], None], folder: Path) -> float:
+def live(environment: Mapping[str, str], writer: Callable[[Any], None], folder: Place) -> None:
+    os.environ.update(environment)  # forks have that of the process that they are forks of
+    writer(folder)
+
+
+def lived(writer: Callable[[Any], None], folder: Place) -> float:
     """Return the seconds that a writer takes that nobody kills."""
-    folder.mkdir()
+    places.make(folder)
     began = time.perf_counter()
     process = begun(writer, folder)
     process.join()
@@ -95,7 +104,7 @@ def lived(writer: Callable[[Path], None], folder: Path) -> float:
     return time.perf_counter() - began
 
 
-def killed(writer: Callable[[Path], None], folder: Path, seconds: float) -> bool:
+def killed(writer: Callable[[Any], None], folder: Place, seconds: float) -> bool:
     """Begin a writer, kill it after some seconds, and return whether it died of that."""
     process = begun(writer, folder)
     time.sleep(seconds)
@@ -111,29 +120,28 @@ def _forks_are_quick() -> None:
 
 
 def test_readers_find_nothing_or_everything_while_fifty_writers_die(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lived(write, tmp_path / "first")
-    span = lived(write, tmp_path / "undisturbed")
-    outputs, deaths, stages = [tmp_path / "0" / "out.zarr"], 0, Counter[str]()
+    lived(write, folder / "first")
+    span = lived(write, folder / "undisturbed")
+    outputs, deaths, stages = [folder / "0" / "out.zarr"], 0, Counter[str]()
     chance = random.Random(3)  # noqa: S311  no secret
     with looking(outputs) as seen:
         while deaths < DEATHS:
             output = outputs[-1]
-            output.parent.mkdir(exist_ok=True)
+            places.make(output.parent)
             died = killed(write, output.parent, chance.uniform(0, span))
             deaths += died
-            hidden = publish.staging(output, DIGEST_OF_JOB)
-            if output.exists():  # nobody killed it, or after the one rename
+            if (output / "zarr.json").exists():  # nobody killed it, or after it was shown
                 assert found(output) == "everything"
                 stages["published"] += died
-                outputs.append(tmp_path / str(len(outputs)) / "out.zarr")
+                outputs.append(folder / str(len(outputs)) / "out.zarr")
             else:
-                stages[
-                    "tiles" if any(hidden.glob("*/c")) else "laid out" if hidden.exists() else "early"
-                ] += 1
+                left = " ".join(places.sizes(output.parent))
+                laid_out = "laid out" if "/zarr.json" in left else "early"
+                stages["tiles" if "_mean/c/" in left else laid_out] += 1
         before = seen["everything"]
-        outputs[-1].parent.mkdir(exist_ok=True)
+        places.make(outputs[-1].parent)
         write(outputs[-1].parent)
         time.sleep(0.1)
     assert {*seen} == {"nothing", "everything"}, seen

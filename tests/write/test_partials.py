@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import hashlib
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
 from eoscale.model.reduction import Partial
-from eoscale.write import partials
+from eoscale.write import partials, places
 from eoscale.write.partials import Part
+from eoscale.write.pieces import Left, Piece
+from eoscale.write.places import Place
 
+GRANULES = ["ATL06_1", "ATL06_2", "größer", "a b"]
 PARTS = st.builds(
-    Part,
-    granule=st.integers(0, 10_000),
-    variable=st.sampled_from(["h_li", "h_li_sigma", "höhe"]),
-    tile=st.integers(0, 4),
+    Part, granule=st.sampled_from(GRANULES), variable=st.sampled_from(["h_li", "h_li_sigma", "höhe"])
 )
+Tiles = Mapping[int, Mapping[Part, Partial]]
 
 
 @st.composite
@@ -35,113 +36,123 @@ def partial(draw: st.DrawFn) -> Partial:
     return Partial(keys=keys, columns=columns)
 
 
-FILES = st.dictionaries(PARTS, partial(), max_size=8)
+TILES = st.dictionaries(st.integers(0, 4), st.dictionaries(PARTS, partial(), min_size=1, max_size=5))
 
 
-def some(seed: int, parts: int = 3) -> dict[Part, Partial]:
+def some(seed: int, parts: int = 3) -> Tiles:
     random = np.random.default_rng(seed)
     return {
-        Part(granule, "h_li", granule % 2): Partial(
-            keys=np.arange(5), columns={"count": random.integers(0, 9, 5), "sum": random.normal(size=5)}
-        )
-        for granule in range(parts)
+        tile: {
+            Part(f"granule {number}", "h_li"): Partial(
+                keys=np.arange(5), columns={"count": random.integers(0, 9, 5), "sum": random.normal(size=5)}
+            )
+            for number in range(parts)
+        }
+        for tile in (0, 1)
     }
 
 
-@given(FILES)
+def piece(at: Place, left: Left, tile: int, counted: frozenset[str] | None = None) -> Piece:
+    return Piece(at.with_name(left.name), *left.pieces[tile], counted)
+
+
+@given(TILES)
 @settings(max_examples=30)
-def test_what_is_saved_is_loaded_tile_by_tile(parts: dict[Part, Partial]) -> None:
+def test_what_is_saved_is_loaded_tile_by_tile(tiles: Tiles) -> None:
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "0.arrow"
-        partials.save(path, parts)
-        for tile in range(5):
-            loaded = partials.load(path, tile)
-            assert loaded == {part: partial for part, partial in parts.items() if part.tile == tile}
+        at = Path(folder) / "0"
+        left = partials.save(at, tiles)
+        assert left.pieces.keys() == tiles.keys()
+        for tile, parts in tiles.items():
+            loaded = partials.load(piece(at, left, tile))
+            assert loaded == parts
             assert list(loaded) == sorted(loaded)
 
 
-@given(FILES, st.randoms())
+@given(TILES, st.frozensets(st.sampled_from(GRANULES)))
 @settings(max_examples=30)
-def test_the_same_content_in_any_order_gives_the_same_bytes(
-    parts: dict[Part, Partial], random: Random
-) -> None:
-    order = list(parts)
-    random.shuffle(order)
+def test_granules_that_do_not_count_are_left_out(tiles: Tiles, counted: frozenset[str]) -> None:
     with TemporaryDirectory() as folder:
-        first, second = Path(folder) / "0.arrow", Path(folder) / "1.arrow"
-        partials.save(first, parts)
-        partials.save(second, {part: parts[part] for part in order})
-        assert hashlib.sha256(first.read_bytes()).digest() == hashlib.sha256(second.read_bytes()).digest()
+        at = Path(folder) / "0"
+        left = partials.save(at, tiles)
+        for tile, parts in tiles.items():
+            expected = {part: each for part, each in parts.items() if part.granule in counted}
+            assert partials.load(piece(at, left, tile, counted)) == expected
 
 
-def test_values_keep_every_bit(tmp_path: Path) -> None:
+@given(TILES, st.randoms())
+@settings(max_examples=30)
+def test_the_same_content_in_any_order_gives_the_same_bytes(tiles: Tiles, random: Random) -> None:
+    order = {tile: list(parts) for tile, parts in random.sample(list(tiles.items()), len(tiles))}
+    for parts in order.values():
+        random.shuffle(parts)
+    with TemporaryDirectory() as folder:
+        at = Path(folder) / "0"
+        first = partials.save(at, tiles)
+        again = {tile: {part: tiles[tile][part] for part in parts} for tile, parts in order.items()}
+        assert partials.save(at, again) == first
+        assert [path.name for path in at.parent.iterdir()] == [first.name]
+
+
+def test_values_keep_every_bit(folder: Place) -> None:
     odd = np.array([0x7FF8000000000001, 0x8000000000000000, 0x7FF0000000000000, 1], np.uint64).view(
         np.float64
     )
-    part = Part(0, "h_li", 0)
-    partials.save(tmp_path / "0.arrow", {part: Partial(keys=np.arange(4), columns={"sum": odd})})
-    assert partials.load(tmp_path / "0.arrow", 0)[part].columns["sum"].tobytes() == odd.tobytes()
+    part = Part("a", "h_li")
+    left = partials.save(folder / "0", {0: {part: Partial(keys=np.arange(4), columns={"sum": odd})}})
+    assert partials.load(piece(folder / "0", left, 0))[part].columns["sum"].tobytes() == odd.tobytes()
 
 
-def test_a_batch_without_partials_leaves_a_file_without_partials(tmp_path: Path) -> None:
-    partials.save(tmp_path / "0.arrow", {})
-    assert partials.load(tmp_path / "0.arrow", 0) == {}
-    assert [path.name for path in tmp_path.iterdir()] == ["0.arrow"]
+def test_a_batch_without_partials_leaves_an_object_without_partials(folder: Place) -> None:
+    left = partials.save(folder / "0", {})
+    assert not left.pieces
+    assert places.sizes(folder) == {left.name: 0}
 
 
-def test_a_file_of_another_format_version_is_refused_and_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as later:
-        later.setattr(partials, "FORMAT", partials.FORMAT + 1)
-        partials.save(tmp_path / "0.arrow", some(1))
-    with pytest.raises(ValueError, match=r"0\.arrow is of format 2, expected 1: run with --restart"):
-        partials.load(tmp_path / "0.arrow", 0)
+def test_what_another_attempt_leaves_does_not_change_what_was_left_before(folder: Place) -> None:
+    at = folder / "0"
+    first = partials.save(at, some(1))
+    loaded = partials.load(piece(at, first, 0))
+    second = partials.save(at, some(2, parts=50))
+    assert loaded == partials.load(piece(at, first, 0)) == some(1)[0]
+    assert partials.load(piece(at, second, 0)) == some(2, parts=50)[0]
 
 
-def test_a_file_that_is_replaced_does_not_change_what_was_loaded(tmp_path: Path) -> None:
-    path = tmp_path / "0.arrow"
-    partials.save(path, some(1))
-    loaded = partials.load(path, 0)
-    partials.save(path, some(2, parts=50))
-    assert loaded == {part: partial for part, partial in some(1).items() if part.tile == 0}
-    assert partials.load(path, 0) == {p: partial for p, partial in some(2, parts=50).items() if p.tile == 0}
-    assert [found.name for found in tmp_path.iterdir()] == ["0.arrow"]
-
-
-def test_a_reader_sees_one_version_or_the_other_and_never_a_part(tmp_path: Path) -> None:
-    path = tmp_path / "0.arrow"
-    versions = [{p: partial for p, partial in some(n, parts=40).items() if p.tile == 0} for n in range(2)]
-    partials.save(path, some(0, parts=40))
-    done = threading.Event()
+def test_a_reader_sees_all_of_it_while_it_is_written_again(tmp_path: Path) -> None:
+    at, expected = tmp_path / "0", some(0, parts=40)
+    left = partials.save(at, expected)
+    done, rewritten = threading.Event(), 0
 
     def rewrite() -> None:
+        nonlocal rewritten
         while not done.is_set():
-            for number in range(2):
-                partials.save(path, some(number, parts=40))
+            assert partials.save(at, expected) == left
+            rewritten += 1
 
     writer = threading.Thread(target=rewrite)
     writer.start()
     try:
-        seen = [versions.index(partials.load(path, 0)) for _ in range(100)]
+        for number in range(100):
+            assert partials.load(piece(at, left, number % 2)) == expected[number % 2]
     finally:
         done.set()
         writer.join()
-    assert set(seen) <= {0, 1}
+    assert rewritten
 
 
-def test_an_attempt_that_fails_leaves_the_earlier_file_as_it_was(tmp_path: Path) -> None:
-    path = tmp_path / "0.arrow"
-    partials.save(path, some(1))
-    before = path.read_bytes()
-    unlike = {Part(9, "h_li", 0): Partial(keys=np.arange(1), columns={"other": np.zeros(1)})}
+def test_an_attempt_that_fails_leaves_nothing_and_the_earlier_object_as_it_was(folder: Place) -> None:
+    at = folder / "0"
+    left = partials.save(at, some(1))
+    unlike = {Part("z", "h_li"): Partial(keys=np.arange(1), columns={"other": np.zeros(1)})}
     with pytest.raises((ValueError, pa.ArrowException)):
-        partials.save(path, {**some(1), **unlike})
-    assert path.read_bytes() == before
+        partials.save(at, {0: {**some(2)[0], **unlike}})
+    assert places.sizes(folder) == {left.name: left.nbytes}
+    assert partials.load(piece(at, left, 0)) == some(1)[0]
 
 
-def test_any_arrow_reader_opens_the_file(tmp_path: Path) -> None:
-    partials.save(tmp_path / "0.arrow", some(1))
-    table = pa.ipc.open_file(str(tmp_path / "0.arrow")).read_all()
+def test_any_arrow_reader_opens_a_tile(tmp_path: Path) -> None:
+    left = partials.save(tmp_path / "0", some(1))
+    start, stop = left.pieces[1]
+    table = pa.ipc.open_stream((tmp_path / left.name).read_bytes()[start:stop]).read_all()
     assert table.column_names == ["key", "count", "sum"]
     assert table.num_rows == 15

@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eoscale.model.recipe import Recipe
-from eoscale.write.provenance import provenance, source_of
-from eoscale.write.publish import DIGEST
+from eoscale.write.provenance import DIGEST, provenance, source_of
 from tests.model.test_recipe import POLICIES
 from tests.write.jobs import granule, job
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import geopandas as gpd
 import numpy as np
@@ -10,10 +10,12 @@ import pyarrow as pa
 import pytest
 import xarray as xr
 
+from eoscale.access.bucket import BucketPath
 from eoscale.errors import IncompleteRunError, RecipeError
 from eoscale.model.cube import Cube
 from eoscale.model.grid import Grid
 from eoscale.write import published
+from eoscale.write.places import Place
 from eoscale.write.published import batches, form, names, open_published
 from eoscale.write.table import TableSink
 from eoscale.write.zarr import ArraySpec, ZarrSink
@@ -33,10 +35,11 @@ ROWS = pa.table(
         "absent": pa.array([None, None], pa.float32()),
     }
 )
+P = TypeVar("P", bound=Path | BucketPath)
 each_kind = pytest.mark.parametrize("kind", ["parquet", "csv", "json"])
 
 
-def publish(rows: pa.Table, kind: Kind, output: Path) -> Path:
+def publish(rows: pa.Table, kind: Kind, output: P) -> P:
     sink = TableSink(output=output, digest=DIGEST, kind=kind, parts=((0, 0),), attributes={})
     sink.prepare()
     sink.write((0, 0), rows)
@@ -44,7 +47,7 @@ def publish(rows: pa.Table, kind: Kind, output: Path) -> Path:
     return output
 
 
-def store(output: Path) -> Path:
+def store(output: P) -> P:
     cube = Cube(axes=(Grid(crs="EPSG:3413", resolution=1000, west=0, south=-2000, width=2, height=2),))
     variables = {"h_count": ArraySpec(dtype="int64", fill=0, attributes={})}
     sink = ZarrSink(output=output, digest=DIGEST, cube=cube, variables=variables, attributes={})
@@ -55,8 +58,8 @@ def store(output: Path) -> Path:
 
 
 @each_kind
-def test_a_table_is_opened_with_its_values_to_the_bit(kind: Kind, tmp_path: Path) -> None:
-    frame = open_published(publish(ROWS, kind, tmp_path / f"rows.{kind}"))
+def test_a_table_is_opened_with_its_values_to_the_bit(kind: Kind, folder: Place) -> None:
+    frame = open_published(publish(ROWS, kind, folder / f"rows.{kind}"))
     assert isinstance(frame, pd.DataFrame)
     assert [name for name in frame.columns if name != "geometry"] == ROWS.column_names
     assert frame["granule"].tolist() == ["007", "007"]
@@ -81,23 +84,27 @@ def test_geoparquet_is_opened_with_points_and_their_crs(tmp_path: Path) -> None:
     np.testing.assert_array_equal(frame.geometry.x, frame["longitude"])
 
 
-def test_a_store_is_opened_as_a_dataset(tmp_path: Path) -> None:
-    dataset = open_published(store(tmp_path / "out.zarr"))
+def test_a_store_is_opened_as_a_dataset(folder: Place) -> None:
+    dataset = open_published(store(folder / "out.zarr"))
     assert isinstance(dataset, xr.Dataset)
     assert int(dataset["h_count"].sum()) == 4
 
 
 @each_kind
-def test_a_table_without_rows_is_opened(kind: Kind, tmp_path: Path) -> None:
-    frame = open_published(publish(ROWS.slice(0, 0), kind, tmp_path / f"rows.{kind}"))
+def test_a_table_without_rows_is_opened(kind: Kind, folder: Place) -> None:
+    frame = open_published(publish(ROWS.slice(0, 0), kind, folder / f"rows.{kind}"))
     assert isinstance(frame, pd.DataFrame)
     assert frame.empty
 
 
 @pytest.mark.parametrize("name", ["out.zarr", "out.parquet", "out.csv", "out.json"])
-def test_what_has_not_been_published_is_not_opened(name: str, tmp_path: Path) -> None:
+def test_what_has_not_been_published_is_not_opened(name: str, folder: Place) -> None:
     with pytest.raises(IncompleteRunError, match="has not been published"):
-        open_published(tmp_path / name)
+        open_published(folder / name)
+
+
+@pytest.mark.parametrize("name", ["out.zarr", "out.parquet", "out.csv", "out.json"])
+def test_of_what_has_not_been_published_no_rows_are_read(name: str, tmp_path: Path) -> None:
     with pytest.raises(IncompleteRunError, match="there is no table"):
         next(batches(tmp_path / name, []))
 

@@ -25,11 +25,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import CRS
 
+from eoscale.access.bucket import BucketPath
 from eoscale.errors import ConflictError
-from eoscale.write import publish
-from eoscale.write.publish import DIGEST, published
+from eoscale.write import places
+from eoscale.write.places import Place, near
+from eoscale.write.provenance import DIGEST, FACTS
+from eoscale.write.publish import is_file, published
 from eoscale.write.table import ROWS_PER_GROUP, Part, TableSink
-from tests.suites.sinks import Case, SinkLaws, contents
+from tests.suites.sinks import BucketLaws, Case, DiskLaws, SinkLaws, contents
+from tests.write.forgetful import LOSSES, ForgetfulServer, Loss
 
 Kind = Literal["parquet", "csv", "json"]
 KINDS: tuple[Kind, ...] = ("parquet", "csv", "json")
@@ -102,8 +106,8 @@ def parts(number: int) -> tuple[Part, ...]:
     return tuple((10 * n, 10 * n + 9) for n in range(number))
 
 
-def sink(kind: Kind, number: int, folder: Path) -> TableSink:
-    folder.mkdir(exist_ok=True, parents=True)
+def sink(kind: Kind, number: int, folder: Place) -> TableSink:
+    places.make(folder)
     return TableSink(
         output=folder / f"out.{kind}",
         digest=JOB,
@@ -113,13 +117,19 @@ def sink(kind: Kind, number: int, folder: Path) -> TableSink:
     )
 
 
-def write(kind: Kind, folder: Path, pieces: Sequence[pa.Table]) -> Path:
+def publish(made: TableSink, pieces: Sequence[pa.Table]) -> None:
     """Publish pieces as the parts of one table, the last one written first."""
-    made = sink(kind, len(pieces), folder)
     made.prepare()
     for part, piece in reversed(list(zip(made.parts, pieces, strict=True))):
         made.write(part, piece)
     made.publish()
+
+
+def write(kind: Kind, folder: Path, pieces: Sequence[pa.Table]) -> Path:
+    """Publish pieces on a disk."""
+    made = sink(kind, len(pieces), folder)
+    publish(made, pieces)
+    assert isinstance(made.output, Path)
     return made.output
 
 
@@ -129,10 +139,15 @@ def output(kind: Kind, pieces: Sequence[Sequence[Row]]) -> Iterator[Path]:
         yield write(kind, Path(folder), [table(rows) for rows in pieces])
 
 
-def read(path: Path) -> object:
+def read(output: Place) -> object:
     """Open a table of any kind as pandas does; a folder is none."""
-    if not path.is_file():
-        raise FileNotFoundError(path)
+    if not is_file(output):
+        raise FileNotFoundError(output)
+    with near(output) as path:
+        return _read(path)
+
+
+def _read(path: Path) -> object:
     match path.suffix:
         case ".parquet":
             return gpd.read_parquet(path)
@@ -157,7 +172,18 @@ def lost(start: Barrier, made: TableSink, rows: pa.Table) -> ConflictError | Non
 BLOCKS = dict(zip(parts(3), (many(40), table([]), many(30, seed=6)), strict=True))
 
 
-class TestTableSink(SinkLaws):
+def check(output: Place) -> None:
+    frame = read(output)
+    assert isinstance(frame, pd.DataFrame)
+    assert frame["shot_number"].isna().tolist() == [
+        each is None for rows in BLOCKS.values() for each in rows["shot_number"].to_pylist()
+    ]
+    assert frame["longitude"].tolist() == [
+        each for rows in BLOCKS.values() for each in rows["longitude"].to_pylist()
+    ]
+
+
+class _TableLaws(SinkLaws):
     @pytest.fixture(params=KINDS)
     def kind(self, request: pytest.FixtureRequest) -> Kind:
         found: Kind = request.param
@@ -165,26 +191,68 @@ class TestTableSink(SinkLaws):
 
     @pytest.fixture
     def case(self, kind: Kind) -> Case:
-        def check(folder: Path) -> None:
-            (path,) = folder.iterdir()
-            frame = read(path)
-            assert isinstance(frame, pd.DataFrame)
-            assert frame["shot_number"].isna().tolist() == [
-                each is None for rows in BLOCKS.values() for each in rows["shot_number"].to_pylist()
-            ]
-            assert frame["longitude"].tolist() == [
-                each for rows in BLOCKS.values() for each in rows["longitude"].to_pylist()
-            ]
+        return Case(
+            make=partial(sink, kind, len(BLOCKS)),
+            output=f"out.{kind}",
+            job=JOB,
+            blocks=BLOCKS,
+            readers=[read],
+            check=check,
+        )
 
-        return Case(make=partial(sink, kind, len(BLOCKS)), blocks=BLOCKS, readers=[read], check=check)
-
-    def begin(self, case: Case, folder: Path, unit: Part) -> None:
+    def begin(self, case: Case, folder: Place, unit: Part) -> None:
         """Leave what a writer leaves that is killed: bytes under another name than the part's."""
         made = case.make(folder)
         assert isinstance(made, TableSink)
         target = made._path(unit)
         target.with_name(f".{target.name}.4711").write_bytes(b"PAR1")
 
+
+class TestTableSinkInABucket(_TableLaws, BucketLaws):
+    def test_a_table_in_a_bucket_has_the_very_bytes_of_one_on_a_disk(
+        self, kind: Kind, bucket: BucketPath, tmp_path: Path
+    ) -> None:
+        pieces = list(BLOCKS.values())
+        made = sink(kind, len(pieces), bucket)
+        publish(made, pieces)
+        assert contents(made.output) == contents(write(kind, tmp_path, pieces))
+        assert bucket.sizes().keys() == {made.output.name}
+
+    @pytest.mark.parametrize("loss", LOSSES)
+    def test_a_table_is_published_though_answers_were_lost(
+        self, case: Case, bucket: BucketPath, server: ForgetfulServer, loss: Loss
+    ) -> None:
+        made = self.fill(case, bucket, [])
+        for part, rows in BLOCKS.items():
+            with server.losing(loss) as lost_of_part:
+                made.write(part, rows)
+            assert len(lost_of_part) == 1
+        with server.losing(loss, answers=2) as lost:
+            made.publish()
+        assert lost == [f"/{server.bucket}/{bucket.key}/{case.output}"] * 2
+        check(bucket / case.output)
+
+    def test_of_two_jobs_that_publish_at_once_in_a_bucket_one_wins_and_keeps_its_bytes(
+        self, kind: Kind, bucket: BucketPath, server: ForgetfulServer, tmp_path: Path
+    ) -> None:
+        rivals = [many(3), many(3, seed=6)]
+        alone = [contents(write(kind, tmp_path / str(n), [rows])) for n, rows in enumerate(rivals)]
+        refused = server.answered["PUT", "412"]
+        for race in range(5):
+            folder, start = bucket / str(race), Barrier(2)
+            sinks = [replace(sink(kind, 1, folder), digest=f"{number}" * 64) for number in range(2)]
+            with ThreadPoolExecutor(2) as pool:
+                ended = list(pool.map(partial(lost, start), sinks, rivals))
+            (winner,) = [number for number, error in enumerate(ended) if error is None]
+            if kind == "parquet":  # its bytes tell the job, too
+                with near(folder / f"out.{kind}") as made:
+                    assert published(made) == f"{winner}" * 64
+            else:
+                assert contents(folder / f"out.{kind}") == alone[winner]
+        assert server.answered["PUT", "412"] == refused + 5
+
+
+class TestTableSink(_TableLaws, DiskLaws):
     def test_of_two_jobs_that_publish_at_once_one_wins_and_keeps_its_bytes(
         self, kind: Kind, tmp_path: Path
     ) -> None:
@@ -208,6 +276,19 @@ class TestTableSink(SinkLaws):
             else:
                 assert contents(made) == alone[winner]
         assert by_a_hair
+
+
+def test_parts_of_different_stages_are_kept_apart(folder: Place) -> None:
+    first, second = (replace(sink("csv", 3, folder), stage=number * 64) for number in "12")
+    for made in (first, second):
+        made.prepare()
+    for part, rows in BLOCKS.items():
+        first.write(part, rows)
+    assert (first.missing(), second.missing()) == ((), tuple(BLOCKS))
+    first.publish()
+    check(first.output)
+    second.write(parts(3)[0], BLOCKS[parts(3)[0]])
+    assert second.missing() == tuple(BLOCKS)[1:]
 
 
 # GeoParquet
@@ -281,7 +362,7 @@ def test_the_geo_metadata_are_those_of_geoparquet_1_1(pieces: list[list[Row]]) -
 def test_the_job_is_told_by_the_file_itself(tmp_path: Path) -> None:
     path = write("parquet", tmp_path, [many(3)])
     assert published(path) == JOB
-    told = json.loads(pq.read_schema(path).metadata[publish.FACTS])
+    told = json.loads(pq.read_schema(path).metadata[FACTS])
     assert told == {"title": "a test", "eoscale_granules": ["a", "b"], DIGEST: JOB}
 
 
@@ -329,7 +410,7 @@ def test_more_parts_are_joined_than_a_process_may_have_open_files(tmp_path: Path
         opened = len(list(Path("/dev/fd").iterdir()))
         resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 30, hard))
         with ExitStack() as files, pytest.raises(OSError, match="Too many open files"):
-            deque(files.enter_context(made._path(part).open("rb")) for part in made.parts)
+            deque(files.enter_context(Path(str(made._path(part))).open("rb")) for part in made.parts)
         made.publish()
     assert len(gpd.read_parquet(made.output)) == 2 * len(made.parts)
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import hashlib
 import json
 import pickle
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,26 +10,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eoscale.access.bucket import BucketPath
+from eoscale.errors import RunError
 from eoscale.model.receipt import Receipt
+from eoscale.write import places, publish, receipts
+from eoscale.write.pieces import Left, Piece
+from eoscale.write.places import Place, place
 from eoscale.write.receipts import Finished
 from eoscale.write.work import Batch, Work
+from tests.write.forgetful import ForgetfulServer
 from tests.write.jobs import job
 
-RECEIPTS = st.lists(st.sets(st.integers(0, 6), max_size=4), max_size=12).map(
-    lambda tiles: [
-        Receipt(granule=f"g{n:02}", tiles=dict.fromkeys(sorted(found), 1)) for n, found in enumerate(tiles)
-    ]
-)
+SOURCES = ["a" * 16, "b" * 16]
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Work:
-    return Work(folder=str(tmp_path / "out.zarr.work"), digest=job().digest)
+def work(folder: Place) -> Work:
+    return Work(folder=str(folder / "out.zarr.work"), digest=job().digest)
 
 
 def test_a_job_comes_back_equal_and_is_read_once_a_process(work: Work) -> None:
     saved = job()
+    assert not work.begun()
     work.save_job(saved)
+    assert work.begun()
     loaded = work.job()
     assert loaded == saved
     assert loaded.granules == saved.granules
@@ -39,65 +43,144 @@ def test_a_job_comes_back_equal_and_is_read_once_a_process(work: Work) -> None:
     assert pickle.loads(pickle.dumps(work)).job() is loaded  # noqa: S301  just made
 
 
-def test_a_task_carries_next_to_nothing_however_long_the_list(tmp_path: Path) -> None:
+def test_a_job_that_is_not_there_says_what_to_do(work: Work) -> None:
+    with pytest.raises(RunError, match=r"job\.json is not there: set EOSCALE_WORK"):
+        work.job()
+
+
+def test_another_job_under_the_same_name_is_refused(work: Work) -> None:
+    other = job(2)
+    work.save_job(other)
+    with pytest.raises(RunError, match=f"is job {other.digest[:16]} here: .* different versions"):
+        work.job()
+
+
+def test_a_task_carries_next_to_nothing_however_long_the_list(folder: Place) -> None:
     long = job(14)
-    work = Work(folder=str(tmp_path / "out.zarr.work"), digest=long.digest)
+    work = Work(folder=str(folder / "out.zarr.work"), digest=long.digest)
     assert len(pickle.dumps((work, (0, 14)))) < 1000
     assert len(long.to_json()) > 5000
 
 
-def finished(receipts: list[Receipt], size: int) -> dict[Batch, Finished]:
-    """Return receipts as those of batches of a size."""
-    starts = range(0, len(receipts), size)
-    cut = [(start, min(start + size, len(receipts))) for start in starts]
-    return {batch: Finished(tuple(receipts[slice(*batch)]), "content") for batch in cut}
+# what batches left, tile by tile
 
 
-@given(RECEIPTS, st.integers(1, 5))
-def test_the_batches_of_a_tile_are_those_that_touch_it_in_order(
-    tmp_path_factory: pytest.TempPathFactory, receipts: list[Receipt], size: int
-) -> None:
-    work = Work(folder=str(tmp_path_factory.mktemp("work")), digest="d" * 64)
-    batches = finished(receipts, size)
-    staged = work.staged(dict(reversed(batches.items())))
-    assert staged == work.staged(batches)
-    for tile in range(8):
-        expected = [b for b, each in batches.items() if any(tile in one.tiles for one in each.receipts)]
-        assert staged.batches(tile) == tuple(expected)
-
-
-def test_what_is_written_of_other_partials_or_receipts_is_kept_apart(work: Work) -> None:
-    receipt = Receipt(granule="a", tiles={3: 1})
-    stages = {
-        work.staged({(0, 1): each}).stage
-        for each in (
-            Finished((receipt,), "content"),
-            Finished((receipt,), "other content"),
-            Finished((replace(receipt, read=1),), "content"),
+@st.composite
+def batches(draw: st.DrawFn) -> list[Finished]:
+    """Return batches of this job and of another one, which may lie later and of which some may not count."""
+    made = []
+    for number in range(draw(st.integers(0, 8))):
+        edges = iter(sorted(draw(st.sets(st.integers(0, 999), min_size=2, max_size=8))))
+        tiles = iter(sorted(draw(st.sets(st.integers(0, 6), max_size=4))))
+        cut = dict(zip(tiles, zip(edges, edges, strict=False), strict=False))
+        source = draw(st.sampled_from(SOURCES))
+        made.append(
+            Finished(
+                (Receipt(granule=f"g{number:02}"),),
+                Left(f"{number:07}-x.arrow", 999, cut),
+                source,
+                draw(st.integers(0, 3)) if source == SOURCES[1] else 0,
+                draw(st.none() | st.just(frozenset({f"g{number:02}"}))),
+            )
         )
-    }
-    assert len(stages) == 3
+    return made
+
+
+def expected(work: Work, finished: Iterable[Finished], first: int, last: int) -> list[Piece]:
+    """Return what the batches left of some tiles, by looking at each of them."""
+    found = []
+    for each in finished:
+        ends = [ends for tile, ends in each.left.pieces.items() if first <= tile + each.later <= last]
+        if ends:
+            at = place(work.folder) / f"{each.source}/{each.left.name}"
+            found.append(Piece(at, ends[0][0], ends[-1][1], each.counted))
+    return sorted(found, key=lambda piece: str(piece.at))
+
+
+@given(batches(), st.tuples(st.integers(0, 9), st.integers(0, 9)).map(sorted))
+def test_the_pieces_of_tiles_are_what_the_batches_left_of_them_in_order(
+    tmp_path_factory: pytest.TempPathFactory, finished: list[Finished], tiles: list[int]
+) -> None:
+    work = Work(folder=str(tmp_path_factory.mktemp("work")), digest="a" * 64)
+    staged = work.staged(reversed(finished))
+    assert staged == work.staged(finished)
+    assert staged.pieces(*tiles) == expected(work, finished, *tiles)
+    for tile in range(10):
+        assert staged.pieces(tile) == expected(work, finished, tile, tile)
+
+
+def test_the_pieces_of_a_tile_are_asked_of_a_bucket_once_a_process(
+    bucket: BucketPath, server: ForgetfulServer
+) -> None:
+    finished = Finished((Receipt(granule="a"),), Left("x.arrow", 9, {3: (0, 9)}), SOURCES[0])
+    staged = Work(folder=str(bucket), digest="a" * 64).staged([finished])
+    before = server.answered.copy()
+    for _ in range(3):
+        assert [staged.pieces(tile) != [] for tile in (2, 3, 4)] == [False, True, False]
+    assert server.answered - before == {("GET", "200"): 1}
+
+
+def test_what_is_written_of_other_leftovers_or_receipts_is_kept_apart(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receipt = Receipt(granule="a", tiles={3: 1})
+    left = Left("content.arrow", 9, {3: (0, 9)})
+    base = Finished((receipt,), left, SOURCES[0])
+    others = [
+        base._replace(left=left._replace(name="other content.arrow")),
+        base._replace(receipts=(replace(receipt, read=1),)),
+        base._replace(source=SOURCES[1]),
+        base._replace(later=1),
+    ]
+    stages = {work.staged([each]).stage for each in (base, *others)} | {work.staged([]).stage}
+    assert len(stages) == 6
     # what is measured decides nothing
-    again = Finished((replace(receipt, seconds=2.0, requests=3, process=4),), "content")
-    assert work.staged({(0, 1): again}).stage in stages
+    again = base._replace(receipts=(replace(receipt, seconds=2.0, requests=3, process=4),))
+    assert work.staged([again]).stage == work.staged([base]).stage
+    monkeypatch.setattr(receipts, "versions", lambda: {"zarr": "another"})
+    assert work.staged([base]).stage not in stages
+
+
+# units
 
 
 def test_a_unit_is_written_once_its_counts_are_put_down(work: Work) -> None:
-    staged, other = work.staged({}), work.staged({(0, 1): Finished((Receipt(granule="a"),), "")})
-    assert staged.written(range(3)) == {}
+    some = Finished((Receipt(granule="a"),), Left("x", 0, {}), SOURCES[0])
+    staged, other = work.staged([]), work.staged([some])
+    assert staged.written() == {}
+    assert staged.counts(2) is None
     staged.wrote(2, {"h_li": 5})
     staged.wrote((0, 17), {"h_li": 7})
-    assert staged.written([0, 1, 2, (0, 17), (0, 18)]) == {2: {"h_li": 5}, (0, 17): {"h_li": 7}}
-    assert other.written([2]) == {}
+    assert staged.written() == {2: {"h_li": 5}, (0, 17): {"h_li": 7}}
+    assert [staged.counts(unit) for unit in (1, 2, (0, 17), (0, 18))] == [
+        None,
+        {"h_li": 5},
+        {"h_li": 7},
+        None,
+    ]
+    assert other.written() == {}
+    assert other.counts(2) is None
     staged.forget([0, 2])
-    assert staged.written([0, 1, 2, (0, 17)]) == {(0, 17): {"h_li": 7}}
+    assert staged.written() == {(0, 17): {"h_li": 7}}
 
 
-def leave(work: Work, batch: Batch, *receipts: Receipt) -> None:
+def test_a_unit_that_is_written_again_has_the_last_counts(work: Work) -> None:
+    staged = work.staged([])
+    for number in (1, 2):
+        staged.wrote(0, {"h_li": number})
+    assert staged.written() == {0: {"h_li": 2}}
+
+
+# batches
+
+
+def leave(work: Work, batch: Batch, *granules: Receipt, content: bytes = b"partials") -> Finished:
     """Leave what a task does."""
-    work.partials(batch).parent.mkdir(parents=True, exist_ok=True)
-    work.partials(batch).write_bytes(b"partials")
-    work.finish(batch, receipts)
+    places.make(work._mine)
+    at = work.left(batch)
+    left = Left(f"{at.name}-digest.arrow", len(content), {7: (0, len(content))})
+    places.put(at.with_name(left.name), content)
+    return work.finish(batch, granules, left)
 
 
 def test_batches_that_are_finished_come_back_with_all_that_their_receipts_say(work: Work) -> None:
@@ -106,76 +189,117 @@ def test_batches_that_are_finished_come_back_with_all_that_their_receipts_say(wo
         off_axis=1, missing={"h": 1}, binned={"h": 2}, tiles={7: 2}, attributes={"h": {"units": "m"}},
         requests=3, bytes=4, seconds=0.5, finished=1.25, process=6,
     )  # fmt: skip
-    leave(work, (0, 1), full)
-    leave(work, (1, 3), Receipt(granule="b"), Receipt(granule="c"))
-    found = work.finished([(0, 1), (1, 3), (3, 4)])
-    assert {batch: each.receipts for batch, each in found.items()} == {
-        (0, 1): (full,),
-        (1, 3): (Receipt(granule="b"), Receipt(granule="c")),
+    made = {
+        (1, 3): leave(work, (1, 3), Receipt(granule="b"), Receipt(granule="c")),
+        (0, 1): leave(work, (0, 1), full),
     }
-    assert found[0, 1].content == hashlib.sha256(b"partials").hexdigest()
+    assert work.known() == made
+    assert list(work.known()) == [(0, 1), (1, 3)]
+    assert made[0, 1].receipts == (full,)
+    assert made[0, 1].source == work.digest[:16]
+    assert [work.finished(batch) for batch in ((0, 1), (1, 3), (3, 4))] == [made[0, 1], made[1, 3], None]
+
+
+def test_only_batches_are_known_as_such(work: Work) -> None:
+    work.save_job(job())
+    assert work.known() == {}
+    made = leave(work, (0, 1), Receipt(granule="a"))
+    staged = work.staged([made])
+    staged.wrote(0, {})
+    staged.wrote((0, 1), {})
+    assert staged.known() == work.known() == {(0, 1): made}
 
 
 def test_a_batch_says_whether_one_of_its_granules_failed(work: Work) -> None:
     leave(work, (0, 2), Receipt(granule="a"), Receipt(granule="b", failure="AccessError: late"))
     leave(work, (2, 3), Receipt(granule="c"))
-    found = work.finished([(0, 2), (2, 3)])
-    assert {batch: each.failed for batch, each in found.items()} == {(0, 2): True, (2, 3): False}
+    assert {batch: each.failed for batch, each in work.known().items()} == {(0, 2): True, (2, 3): False}
 
 
 @pytest.mark.parametrize(
-    "damage", ["cut", "gone", "grown", "empty", "no JSON", "other format", "other numpy"]
+    "damage", ["cut", "gone", "grown", "empty", "no JSON", "no pieces", "other format", "other numpy"]
 )
 def test_a_receipt_that_does_not_hold_is_none(work: Work, damage: str) -> None:
-    batch = (0, 1)
-    leave(work, batch, Receipt(granule="a"))
-    assert list(work.finished([batch])) == [batch]
-    receipt, partials = work.partials(batch).with_suffix(".json"), work.partials(batch)
-    told = json.loads(receipt.read_text())
+    batch, kept = (0, 1), (1, 2)
+    left = leave(work, batch, Receipt(granule="a")).left
+    other = leave(work, kept, Receipt(granule="b"))
+    assert list(work.known()) == [batch, kept]
+    receipt, object_ = work._mine / f"{work.left(batch).name}.json", work._mine / left.name
+    text = receipt.read_bytes()
+    told = json.loads(text)
     match damage:
         case "cut":
-            partials.write_bytes(b"part")
+            places.put(object_, b"part")
         case "gone":
-            partials.unlink()
+            places.remove(object_)
         case "grown":
-            partials.write_bytes(b"partials and more")
+            places.put(object_, b"partials and more")
         case "empty":
-            receipt.write_text("")
+            places.put(receipt, b"")
         case "no JSON":
-            receipt.write_text(receipt.read_text()[:-9])
+            places.put(receipt, text[:-9])
+        case "no pieces":
+            places.put(receipt, json.dumps({**told, "pieces": None}).encode())
         case "other format":
-            receipt.write_text(json.dumps({**told, "format": 0}))
+            places.put(receipt, json.dumps({**told, "format": 0}).encode())
         case _:
-            receipt.write_text(json.dumps({**told, "versions": {**told["versions"], "numpy": "1.0"}}))
-    assert work.finished([batch]) == {}
+            versions = {**told["versions"], "numpy": "1.0"}
+            places.put(receipt, json.dumps({**told, "versions": versions}).encode())
+    assert work.finished(batch) is None
+    assert work.known() == {kept: other}
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=2, max_size=9, unique=True))
-def test_each_batch_has_a_file_of_its_own_and_they_sort_like_the_batches(batches: list[Batch]) -> None:
-    work = Work(folder="work", digest="d" * 64)
-    files = [work.partials(batch) for batch in sorted(batches)]
-    assert files == sorted(files)
-    assert len(set(files)) == len(batches)
-    assert {file.suffix for file in files} == {".arrow"}
+def test_each_batch_has_a_name_of_its_own_and_they_sort_like_the_batches(some: list[Batch]) -> None:
+    work = Work(folder="/work", digest="d" * 64)
+    names = [work.left(batch).name for batch in sorted(some)]
+    assert names == sorted(names)
+    assert len(set(names)) == len(some)
 
 
-def test_files_are_written_whole_or_not_at_all(work: Work) -> None:
+# the folder
+
+
+def test_objects_are_written_whole_or_not_at_all(work: Work) -> None:
     work.save_job(job())
-    staged = work.staged({})
-    folder = work._path("job.json").parent
-    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")) == [
-        staged.stage[:16],
-        f"{staged.stage[:16]}/tiles.json",
-        "job.json",
-    ]
+    staged = work.staged([])
+    assert sorted(places.sizes(work._mine)) == [f"{staged.stage[:16]}/tiles.json", "job.json"]
+
+
+def test_other_jobs_in_the_same_folder_are_found_and_nothing_else(work: Work) -> None:
+    assert list(work.others()) == []
+    work.save_job(job())
+    others = [Work(folder=work.folder, digest=digit * 64) for digit in "ea"]
+    for other in others:
+        other.save_job(job())
+        leave(other, (0, 1), Receipt(granule=other.digest[:1]))
+    for name in (f".{'c' * 24}", "mine", "c" * 15, f"{'c' * 17}"):
+        places.make(place(work.folder) / name)
+        places.put(place(work.folder) / name / "x", b"x")
+    found = list(work.others())
+    assert [other.digest for other in found] == ["a" * 16, "e" * 16]
+    assert [each.receipts[0].granule for other in found for each in other.known().values()] == ["a", "e"]
 
 
 def test_removing_a_job_leaves_those_of_others(work: Work) -> None:
     other = Work(folder=work.folder, digest="e" * 64)
     work.save_job(job())
-    staged = other.staged({})
+    staged = other.staged([])
     work.remove()
-    assert [path.name for path in Path(work.folder).iterdir()] == [other.digest[:16]]
-    assert staged.batches(0) == ()
+    assert not work.begun()
+    assert places.folders(place(work.folder)) == {other.digest[:16]}
+    assert staged.pieces(0) == []
     other.remove()
+    assert places.sizes(place(work.folder)) == {}
     assert not Path(work.folder).exists()
+
+
+def test_parts_of_a_table_in_a_bucket_lie_beside_the_jobs_and_are_none(bucket: BucketPath) -> None:
+    output = bucket / "out.csv"
+    work = Work(folder=str(publish.work_of(output)), digest=job().digest)
+    work.save_job(job())
+    staging = publish.staging(output, work.digest, "5" * 64)
+    places.put(staging / "0000-0009", b"x")
+    assert list(work.others()) == []
+    work.remove()
+    assert places.sizes(staging) == {"0000-0009": 1}

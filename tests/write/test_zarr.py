@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,16 +15,22 @@ import xarray as xr
 import zarr
 from odc.geo.xr import xr_coords  # noqa: F401  registers the accessor .odc
 from pyproj import CRS
+from zarr.storage import ObjectStore
 
+from eoscale.access.bucket import BucketPath
 from eoscale.errors import IncompleteRunError
 from eoscale.model.axis import Axis
 from eoscale.model.columns import Array
 from eoscale.model.cube import Cube, Tile
 from eoscale.model.grid import Grid
 from eoscale.model.period import Period
-from eoscale.write.publish import DIGEST
+from eoscale.write import places
+from eoscale.write import publish as publishing
+from eoscale.write.claims import claimed
+from eoscale.write.places import Place
+from eoscale.write.provenance import DIGEST
 from eoscale.write.zarr import ArraySpec, ZarrSink, open_store
-from tests.suites.sinks import Case, SinkLaws
+from tests.suites.sinks import BucketLaws, Case, DiskLaws, contents, turned
 
 POLAR = Grid(crs="EPSG:3413", resolution=1000, west=-200, south=-2300, width=7, height=5)
 GLOBAL = Grid(crs="EPSG:4326", resolution=0.1, west=-510, south=690, width=6, height=4)
@@ -33,6 +43,7 @@ CUBES = {
 }
 DIGEST_OF_JOB = "0123456789abcdef" * 4
 Format = Literal[2, 3]
+PROCESSES = multiprocessing.get_context("forkserver")
 
 
 def specs(cube: Cube) -> dict[str, ArraySpec]:
@@ -53,8 +64,8 @@ def whole(cube: Cube) -> dict[str, Array]:
     return {"h_li_count": count, "h_li_mean": values, "h_li_max": values + 1}
 
 
-def sink(cube: Cube, zarr_format: Format, folder: Path) -> ZarrSink:
-    folder.mkdir(exist_ok=True, parents=True)
+def sink(cube: Cube, zarr_format: Format, folder: Place, stage: str = "") -> ZarrSink:
+    places.make(folder)
     return ZarrSink(
         output=folder / "out.zarr",
         digest=DIGEST_OF_JOB,
@@ -62,6 +73,7 @@ def sink(cube: Cube, zarr_format: Format, folder: Path) -> ZarrSink:
         variables=specs(cube),
         attributes={"title": "a test", DIGEST: DIGEST_OF_JOB, "eoscale_granules": ["a", "b"]},
         zarr_format=zarr_format,
+        stage=stage,
     )
 
 
@@ -73,13 +85,18 @@ def blocks(cube: Cube) -> dict[Tile, dict[str, Array]]:
     }
 
 
-def publish(cube: Cube, zarr_format: Format, folder: Path) -> Path:
+def publish(cube: Cube, zarr_format: Format, folder: Place) -> Place:
     made = sink(cube, zarr_format, folder)
-    made.prepare()
-    for tile, block in blocks(cube).items():
-        made.write(tile, block)
-    made.publish()
+    with claimed(made.output, made.digest):
+        made.prepare()
+        fill(made)
+        made.publish()
     return made.output
+
+
+def fill(made: ZarrSink) -> None:
+    for tile, block in blocks(made.cube).items():
+        made.write(tile, block)
 
 
 @dataclass(frozen=True)
@@ -104,38 +121,57 @@ def zarr_format(request: pytest.FixtureRequest) -> Format:
 
 @pytest.fixture(scope="module")
 def written(cube: Cube, zarr_format: Format, tmp_path_factory: pytest.TempPathFactory) -> Written:
-    return Written(cube, publish(cube, zarr_format, tmp_path_factory.mktemp("store")))
+    output = publish(cube, zarr_format, tmp_path_factory.mktemp("store"))
+    assert isinstance(output, Path)
+    return Written(cube, output)
 
 
-def consolidated(path: Path) -> None:
-    xr.open_zarr(path, consolidated=True).close()
+def readable(at: Place) -> Path | ObjectStore[Any]:
+    """Return what readers of Zarr take."""
+    return ObjectStore(at.store(), read_only=True) if isinstance(at, BucketPath) else at
 
 
-def unconsolidated(path: Path) -> None:
-    xr.open_zarr(path, consolidated=False).close()
+def consolidated(at: Place) -> None:
+    xr.open_zarr(readable(at), consolidated=True).close()
 
 
-def group(path: Path) -> None:
-    zarr.open_group(path, mode="r")
+def unconsolidated(at: Place) -> None:
+    xr.open_zarr(readable(at), consolidated=False).close()
 
 
-class TestZarrSink(SinkLaws):
+def group(at: Place) -> None:
+    zarr.open_group(readable(at), mode="r")
+
+
+def case_of(cube: Cube, zarr_format: Format) -> Case:
+    def check(output: Place) -> None:
+        for flag in (True, False):
+            with xr.open_zarr(readable(output), consolidated=flag, chunks=None) as opened:
+                for name, values in whole(cube).items():
+                    assert opened[name].dims == cube.dims
+                    assert opened[name].dtype == values.dtype
+                    assert opened[name].values.tobytes() == values.tobytes()
+
+    return Case(
+        make=partial(sink, cube, zarr_format),
+        output="out.zarr",
+        job=DIGEST_OF_JOB,
+        blocks=blocks(cube),
+        readers=[consolidated, unconsolidated, group],
+        check=check,
+    )
+
+
+class TestZarrSink(DiskLaws):
     @pytest.fixture
     def case(self, cube: Cube, zarr_format: Format) -> Case:
-        def check(folder: Path) -> None:
-            for flag in (True, False):
-                with xr.open_zarr(folder / "out.zarr", consolidated=flag, chunks=None) as opened:
-                    for name, values in whole(cube).items():
-                        assert opened[name].dims == cube.dims
-                        assert opened[name].dtype == values.dtype
-                        assert opened[name].values.tobytes() == values.tobytes()
+        return case_of(cube, zarr_format)
 
-        return Case(
-            make=partial(sink, cube, zarr_format),
-            blocks=blocks(cube),
-            readers=[consolidated, unconsolidated, group],
-            check=check,
-        )
+
+class TestZarrSinkInABucket(BucketLaws):
+    @pytest.fixture
+    def case(self, zarr_format: Format) -> Case:
+        return case_of(CUBES["y x"], zarr_format)
 
 
 def test_one_tile_is_one_chunk_and_an_empty_one_is_written_too(written: Written) -> None:
@@ -200,45 +236,71 @@ def test_the_crs_and_the_grid_are_read_by_others(written: Written) -> None:
         assert transform == list(written.grid.geobox.affine.to_gdal())
 
 
-def test_the_output_is_hidden_beside_where_it_will_be(tmp_path: Path) -> None:
-    made = sink(CUBES["y x"], 3, tmp_path)
+def die_writing(folder: Path) -> None:
+    """Be killed when a chunk is written and has not got its name."""
+
+    def killed(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    made = sink(CUBES["y x"], 3, folder)
+    with mock.patch.object(Path, "replace", killed):
+        made.write(0, blocks(made.cube)[0])
+
+
+def test_what_a_task_leaves_that_is_killed_lies_outside_of_what_is_published(tmp_path: Path) -> None:
+    cube = CUBES["y x"]
+    undisturbed = contents(publish(cube, 3, tmp_path / "undisturbed"))
+    made = sink(cube, 3, tmp_path / "killed")
     made.prepare()
-    assert [path.name for path in tmp_path.iterdir()] == [f".out.zarr.{DIGEST_OF_JOB[:16]}"]
-    assert made.hidden.parent == made.output.parent
+    (hidden,) = publishing.siblings(made.output)
+    before = contents(hidden)
+    process = PROCESSES.Process(target=die_writing, args=(tmp_path / "killed",))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert contents(hidden) == before
+    _, left = publishing.siblings(made.output)
+    assert left.name.startswith(f"{hidden.name}.")
+    fill(made)
+    made.publish()
+    assert contents(made.output) == undisturbed
+    assert publishing.leftovers(made.output) == [left]
 
 
-def test_what_an_earlier_attempt_left_is_not_published(tmp_path: Path) -> None:
+def test_a_task_that_comes_after_publication_writes_nothing(tmp_path: Path) -> None:
     cube = CUBES["y x"]
     made = sink(cube, 3, tmp_path)
-    made.prepare()
-    made.write(0, blocks(cube)[0])
-    leftovers = [
-        "leftover.bin",
-        "h_li_mean/c/0/0.0123.partial",
-        "h_li_mean/c/9/9",
-        "h_li_mean/.zarr.json.0123",
-    ]
-    for name in leftovers:
-        (made.hidden / name).parent.mkdir(exist_ok=True)
-        (made.hidden / name).write_bytes(b"x")
-    again = sink(cube, 3, tmp_path)
-    again.prepare()
-    assert again.missing() == tuple(range(1, cube.tiles))
-    for tile, block in blocks(cube).items():
-        again.write(tile, block)
-    again.publish()
-    assert not any((again.output / name).exists() for name in leftovers)
-    assert {path.relative_to(again.output).as_posix() for path in again.output.rglob("c/*/*")} == {
-        f"{name}/c/{y}/{x}" for name in specs(cube) for y in range(2) for x in range(2)
-    }
+    publish(cube, 3, tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        made.write(0, turned(blocks(cube)[0]))
+    assert contents(tmp_path) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out.zarr"]
 
 
-def test_only_what_was_published_is_opened(tmp_path: Path) -> None:
-    made = sink(CUBES["y x"], 3, tmp_path)
+def test_attempts_of_different_stages_are_kept_apart_on_a_disk(tmp_path: Path) -> None:
+    cube = CUBES["y x"]
+    first, second = (sink(cube, 3, tmp_path, stage=number * 64) for number in "12")
+    for made in (first, second):
+        made.prepare()
+    fill(first)
+    assert second.missing() == tuple(range(cube.tiles))
+    second.write(0, blocks(cube)[0])
+    assert first.missing() == ()
+    first.publish()
+    assert second.missing() == tuple(range(1, cube.tiles))
+
+
+def test_only_what_was_published_is_opened(folder: Place) -> None:
+    made = sink(CUBES["y x"], 3, folder)
     for _ in range(2):
         with pytest.raises(IncompleteRunError, match="has not been published: run its recipe"):
             open_store(made.output)
         made.prepare()
+    fill(made)
+    made.publish()
+    with open_store(made.output) as opened:
+        assert opened["h_li_count"].values.tolist() == whole(made.cube)["h_li_count"].tolist()
 
 
 def test_an_axis_of_any_length_is_cut_into_tiles_that_cover_it(tmp_path: Path) -> None:
@@ -253,3 +315,12 @@ def test_an_axis_of_any_length_is_cut_into_tiles_that_cover_it(tmp_path: Path) -
         made.publish()
         with open_store(made.output) as opened:
             assert opened["h_li_count"].values.tolist() == arrays["h_li_count"].tolist()
+
+
+@pytest.mark.parametrize("cube", ["time", "time y x"], indirect=True)
+def test_a_store_in_a_bucket_has_the_very_objects_of_one_on_a_disk(
+    cube: Cube, zarr_format: Format, bucket: BucketPath, written: Written
+) -> None:
+    output = publish(cube, zarr_format, bucket)
+    assert contents(output) == contents(written.output)
+    assert contents(bucket).keys() == {f"out.zarr/{name}" for name in contents(written.output)}

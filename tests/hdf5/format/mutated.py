@@ -1,4 +1,4 @@
-"""Reads 500 mutated files in a process of its own, and asks h5py in another one what it makes of them.
+"""Reads 2,500 mutated files in a process of its own, and asks h5py in another one what it makes of them.
 
 Called as ``python -m tests.hdf5.format.mutated FILE SLICE``, where the file holds the sound files that are
 damaged. What happened is printed as JSON.
@@ -34,7 +34,7 @@ from eoscale.hdf5.format.driver import over
 from eoscale.model.chunk_index import UNALLOCATED, DatasetIndex
 from tests.hdf5.mutations import SUPERBLOCK, Anatomy, mutate
 
-FILES = 500
+FILES = 2_500
 """In a slice."""
 SECONDS = 5.0
 MEMORY = 512 * 2**20
@@ -94,7 +94,7 @@ class Late(BaseException):
 
 
 def read_slice(bases: list[Base], number: int) -> Slice:
-    """Return what becomes of 500 mutated files."""
+    """Return what becomes of the mutated files of a slice."""
     result = Slice()
     with Oracle() as oracle:
         for seed in range(number * FILES, (number + 1) * FILES):
@@ -189,7 +189,7 @@ def _answer(questions: Connection) -> None:
     with suppress(EOFError):
         while True:
             content, paths = questions.recv()
-            signal.setitimer(signal.ITIMER_PROF, 0.5)  # ends this process when it has worked for so long
+            signal.setitimer(signal.ITIMER_PROF, 0.25)  # ends this process when it has worked for so long
             questions.send(_told(content, paths))
             signal.setitimer(signal.ITIMER_PROF, 0)
 

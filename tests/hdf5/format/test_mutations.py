@@ -34,7 +34,7 @@ from tests.hdf5.mutations import (
     resealed,
 )
 
-SLICES = 20
+SLICES = 4
 OUTCOMES = {TABLE, "CorruptGranuleError", "NotHDF5Error", "UnsafeGranuleError", "Unfamiliar"}
 """Each of them befalls some files of every slice; ``UnsupportedFilterError`` a few of all."""
 ROOT = Path(__file__).parents[3]

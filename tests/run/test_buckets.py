@@ -1,0 +1,104 @@
+"""Runs whose output, ledger and work folder lie in a bucket."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from eoscale.model.granule import GranuleList
+from tests.run.trials import (
+    FEW_TILES,
+    MANY_TILES,
+    PER_BATCH,
+    WORKERS,
+    Bench,
+    Expected,
+    Trial,
+    opened,
+    prepared,
+)
+
+KILLS = 8
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with prepared(tmp_path_factory.mktemp("bench")) as made:
+        yield made
+
+
+def test_killed_at_moments_of_chance_it_ends_as_on_a_disk(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = bench.plan(tmp_path, "zarr", reduce=MANY_TILES)
+    expected = Expected.of(Trial(bench=bench, plan=plan, folder=tmp_path / "undisturbed"))
+    first = Trial(bench=bench, plan=plan, folder=bench.bucket / "undisturbed")
+    assert not first.attempt()
+    expected.check(first)
+    dice = random.Random(11)  # noqa: S311  no secret
+    deaths, twice = 0, [0]
+    for number in count():
+        trial = Trial(bench=bench, plan=plan, folder=bench.bucket / f"{number}")
+        while trial.attempt(after=dice.uniform(0, first.seconds)):
+            assert opened(trial.output) in (None, expected.files)
+        deaths += len(trial.deaths)
+        expected.check(trial)
+        for finished, asked in zip(trial.finished, trial.asked(), strict=True):
+            assert not finished & asked
+        twice += map(len, trial.redone())
+        if deaths >= KILLS:
+            break
+    assert max(twice) <= 2 * WORKERS * PER_BATCH
+    with capsys.disabled():
+        print(f"\nS3: {deaths} kills, at most {max(twice)} granules read again after one")  # noqa: T201
+
+
+@pytest.fixture
+def expected(bench: Bench, kind: str, tmp_path: Path) -> Expected:
+    """Return what comes of four granules, in two batches, if nobody interrupts."""
+    few = GranuleList(granules=bench.granules.granules[:4])
+    plan = bench.plan(tmp_path, kind, reduce=FEW_TILES if kind == "zarr" else "", granules=few)
+    return Expected.of(Trial(bench=bench, plan=plan, folder=tmp_path / "undisturbed"))
+
+
+@pytest.mark.parametrize("kind", ["zarr", "parquet"])
+def test_killed_at_its_first_change_of_the_bucket_its_second_and_so_on_it_ends_the_same(
+    bench: Bench, expected: Expected, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    trial = Trial(bench=bench, plan=expected.plan, folder=bench.bucket / f"every-{kind}")
+    for number in count(1):
+        if not trial.killed_at_change(number):
+            break
+        assert opened(trial.output) in (None, expected.files)
+    expected.check(trial)
+    assert number > 6
+    told = " ".join(trial.deaths)
+    assert all(name in told for name in (".claim", ".work/", "tiles.json"))
+    with capsys.disabled():
+        print(f"\n{kind}: {len(trial.deaths)} kills, one change of the bucket after the other")  # noqa: T201
+
+
+@pytest.mark.parametrize("kind", ["zarr"])
+def test_killed_at_any_of_its_last_changes_of_the_bucket_it_ends_the_same(
+    bench: Bench, expected: Expected, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[str] = []
+    with bench.buckets.hearing(made.append):
+        assert not Trial(bench=bench, plan=expected.plan, folder=bench.bucket / "counted").attempt()
+    (root,) = (number for number, path in enumerate(made, 1) if path.endswith("out.zarr/zarr.json"))
+    found = []
+    for number in range(root - 1, len(made) + 1):
+        trial = Trial(bench=bench, plan=expected.plan, folder=bench.bucket / f"last-{number}")
+        assert trial.killed_at_change(number)
+        found.append(opened(trial.output))
+        assert not trial.attempt()
+        expected.check(trial)
+    # a PUT that was sent is done, whether its sender lives or not
+    assert found == [None, *[expected.files] * (len(found) - 1)]
+    assert len(found) > 4
+    with capsys.disabled():
+        print(f"\n{len(found)} kills around publication: {' '.join(made[root - 2 :])}")  # noqa: T201
