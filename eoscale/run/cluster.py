@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import dask
 from distributed import Client, LocalCluster, Worker, WorkerPlugin
 
 from eoscale.errors import RecipeError, RunError
@@ -40,6 +41,8 @@ def connected(cluster: str | Client = "local", *, workers: int | None = None) ->
     elif cluster == "local":
         number = workers or os.cpu_count() or 1
         with ExitStack() as stack:
+            # workers that die and come back, and die at once, are not given up for that
+            stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": "1 hour"}))
             with unheard():
                 local = stack.enter_context(
                     LocalCluster(

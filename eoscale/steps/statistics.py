@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -24,11 +25,15 @@ from eoscale.steps.observe import observe
 from eoscale.write import partials
 from eoscale.write.icechunk import IcechunkSink
 from eoscale.write.partials import Part
+from eoscale.write.pieces import Piece
 from eoscale.write.places import place
 from eoscale.write.provenance import provenance
 from eoscale.write.receipts import Finished
 from eoscale.write.work import Batch, Work
 from eoscale.write.zarr import ArraySpec, ZarrSink
+
+CELLS_AT_ONCE = 2**20
+"""Of partials of a tile, before they are merged: to merge each by itself would take long."""
 
 
 class Reduced(NamedTuple):
@@ -86,12 +91,29 @@ class Summary:
             kept.setdefault(tile, {})[Part(granule, name)] = each.moved(-tile * self.cube.tile_cells)
         return kept
 
-    def merged(self, tile: Tile, parts: Mapping[Part, Partial]) -> dict[str, Partial]:
-        """Return one partial of each variable: what is kept of a tile, merged in granule-id order."""
-        made = {
-            name: Moments().merge([parts[part] for part in sorted(parts) if part.variable == name])
-            for name in self.variables
-        }
+    def merged(self, tile: Tile, pieces: Sequence[Piece]) -> dict[str, Partial]:
+        """Return one partial of each variable: what was kept of a tile, merged in granule-id order.
+
+        However many granules there are, only some of their cells are held at once.
+
+        Parameters
+        ----------
+        tile : Tile
+        pieces : sequence of Piece
+            Of that tile, in the order of their first granules.
+        """
+        moments = Moments()
+        made = dict.fromkeys(self.variables, moments.merge([]))
+        waiting: dict[Part, Partial] = {}
+        for piece, following in zip_longest(pieces, pieces[1:]):
+            waiting |= partials.load(piece)
+            if following and sum(map(len, waiting.values())) < CELLS_AT_ONCE:
+                continue
+            # what comes may belong before the others that wait
+            ready = sorted(part for part in waiting if not following or part.granule < following.first)
+            for name in self.variables:
+                some = [waiting.pop(part) for part in ready if part.variable == name]
+                made[name] = moments.merge([made[name], *some])
         return {name: each.moved(tile * self.cube.tile_cells) for name, each in made.items()}
 
     def blocks(self, tile: Tile, merged: Mapping[str, Partial]) -> dict[str, Array]:
@@ -174,10 +196,7 @@ def writer(work: Work, output: Output, _receipts: Sequence[Receipt]) -> Callable
 def write_tile(work: Work, output: Output, tile: Tile) -> dict[str, int]:
     """Fold the partials that the batches left of a tile, write its blocks, and return the counts."""
     summary = Summary.of(work.job())
-    parts: dict[Part, Partial] = {}
-    for piece in work.pieces(tile):
-        parts |= partials.load(piece)
-    merged = summary.merged(tile, parts)
+    merged = summary.merged(tile, work.pieces(tile))
     sink(work, output).write(tile, summary.blocks(tile, merged))
     counts = {name: int(each.columns["count"].sum()) for name, each in merged.items()}
     work.wrote(tile, counts)

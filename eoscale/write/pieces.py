@@ -35,8 +35,10 @@ class Piece(NamedTuple):
     start: int
     stop: int
     """First byte and the one behind the last."""
-    counted: frozenset[str] | None
+    counted: frozenset[str] | None = None
     """Ids of the granules that count, where others that it holds do not."""
+    first: str = ""
+    """Id that none of its granules comes before."""
 
     def counts(self, granule: str) -> bool:
         """Return whether a granule counts."""

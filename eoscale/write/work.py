@@ -122,28 +122,34 @@ class Work:
     def save_tiles(self, finished: Iterable[Finished]) -> None:
         """Put down where batches left what belongs to which tile, so that a tile opens no others."""
         tiles: dict[Tile, list[tuple[str, int, int]]] = {}
-        counted = {}
+        counted, first = {}, {}
         for each in finished:
+            left = f"{each.source}/{each.left.name}"
+            first[left] = each.receipts[0].granule
             if each.counted is not None:
-                counted[f"{each.source}/{each.left.name}"] = sorted(each.counted)
+                counted[left] = sorted(each.counted)
             for tile, (start, stop) in each.left.pieces.items():
-                tiles.setdefault(tile + each.later, []).append(
-                    (f"{each.source}/{each.left.name}", start, stop)
-                )
+                tiles.setdefault(tile + each.later, []).append((left, start, stop))
         places.make(self._stage)
-        places.put(self._stage / _TILES, json.dumps({"tiles": tiles, "counted": counted}).encode())
+        told = {"tiles": tiles, "counted": counted, "first": first}
+        places.put(self._stage / _TILES, json.dumps(told).encode())
 
     def pieces(self, first: Tile, last: Tile | None = None) -> list[Piece]:
-        """Return what batches left of some neighbouring tiles, of one unless a last one is given."""
+        """Return what batches left of some neighbouring tiles, of one unless a last one is given.
+
+        In the order of their first granules.
+        """
         known = _load_tiles(self._stage / _TILES)
         ends: dict[str, tuple[int, int]] = {}
         for tile in range(first, (first if last is None else last) + 1):
             for source, start, stop in known["tiles"].get(str(tile), ()):
                 ends[source] = (ends.get(source, (start, stop))[0], stop)
-        return [
-            Piece(place(self.folder) / source, *ends[source], known["counted"].get(source))
-            for source in sorted(ends)
+        folder, counted, firsts = place(self.folder), known["counted"], known["first"]
+        pieces = [
+            Piece(folder / source, start, stop, counted.get(source), firsts[source])
+            for source, (start, stop) in ends.items()
         ]
+        return sorted(pieces, key=lambda piece: piece.first)
 
     def wrote(self, unit: Unit, counts: Mapping[str, int]) -> None:
         """Write down that a unit is written, and how many rows of each variable are in it."""

@@ -234,7 +234,7 @@ class Expected:
         assert not trial.attempt()
         return cls(
             plan=trial.plan,
-            files=_contents(trial.output),
+            files=contents(trial.output),
             ledger=_accounts(trial.output),
             seconds=trial.seconds,
         )
@@ -269,10 +269,10 @@ def opened(output: Place) -> Mapping[str, str] | None:
     except FileNotFoundError:
         assert isinstance(output, BucketPath) or not os.path.lexists(output)
         return None
-    return _contents(output)
+    return contents(output)
 
 
-def _contents(output: Place) -> Mapping[str, str]:
+def contents(output: Place) -> Mapping[str, str]:
     files = {name: output / name for name in places.sizes(output)} or {"": output}
     return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
 

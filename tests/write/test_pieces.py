@@ -40,7 +40,7 @@ def some(seed: int = 1) -> Tiles:
 
 def piece(at: Place, left: Left, *tiles: int) -> Piece:
     """Return where the object has some neighbouring tiles."""
-    return Piece(at.with_name(left.name), left.pieces[tiles[0]][0], left.pieces[tiles[-1]][1], None)
+    return Piece(at.with_name(left.name), left.pieces[tiles[0]][0], left.pieces[tiles[-1]][1])
 
 
 def same(

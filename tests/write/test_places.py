@@ -61,7 +61,7 @@ def test_a_url_that_names_no_object_of_a_bucket_is_refused(url: str) -> None:
 
 
 def test_what_is_no_url_is_refused() -> None:
-    with pytest.raises(RecipeError, match="^a URL cannot be written"):
+    with pytest.raises(RecipeError, match=r"^a URL cannot be written"):
         place("http://[::1")
 
 

@@ -49,7 +49,7 @@ def stretch(at: Place, left: Left, first: int, last: int) -> pa.Table:
     ends = [left.pieces[tile] for tile in wanted if tile in left.pieces]
     if not ends:
         return table([])
-    found = rows.load(Piece(at.with_name(left.name), ends[0][0], ends[-1][1], None), (first, last))
+    found = rows.load(Piece(at.with_name(left.name), ends[0][0], ends[-1][1]), (first, last))
     assert all(ids == IDS for _, ids in found)
     return pa.concat_tables([each for each, _ in found])
 
