@@ -84,7 +84,7 @@ def _weight(granules: GranuleList, expected: Expected | None) -> str:
 
 
 def _memory(expected: Expected) -> str:
-    return f"a thread of a worker holds at most {expected.memory / 1e6:,.0f} MB of granules"
+    return f"a thread of a worker holds at most {expected.memory / 1e6:,.0f} MB"
 
 
 def cut(job: Job, *, granules_per_batch: int = GRANULES_PER_BATCH, expected: Expected | None = None) -> Plan:

@@ -11,10 +11,16 @@ from eoscale.access.budgets import IN_FLIGHT
 from eoscale.access.ranges import Cost, coalesce
 from eoscale.model.chunk_index import ChunkIndex
 from eoscale.model.job import Job
-from eoscale.steps.batches import GRANULES_AT_ONCE
+from eoscale.steps.batches import GRANULES_AT_ONCE, GRANULES_PER_BATCH
+from eoscale.steps.statistics import CELLS_AT_ONCE
+from eoscale.steps.table import ROWS_PER_PART
 
 _COPIES = 4
-"""Of a granule's values that are held at once, at most: as they lie in the file, scaled, masked, sorted."""
+"""Of values that are held at once, at most: as they lie in the file, scaled, masked, sorted."""
+_PARTIAL = 48
+"""Bytes of a cell of a partial: its key and five columns."""
+_POINT = 256
+"""Bytes of a row's point: as GEOS has it, as Python does, as WKB, and the box around it."""
 
 
 class Expected(NamedTuple):
@@ -30,8 +36,8 @@ class Expected(NamedTuple):
     unknown: int
     """Granules that are not indexed."""
     memory: int
-    """Bytes that a worker's thread holds at most while it reads, beside Python and its libraries; of the
-    granules that are indexed."""
+    """Bytes that a worker's thread holds at most, beside Python and its libraries, while it reads (as far as
+    granules are indexed) or while it writes; however many granules there are."""
 
 
 def expected(job: Job, indexes: Sequence[ChunkIndex | None]) -> Expected:
@@ -45,13 +51,13 @@ def expected(job: Job, indexes: Sequence[ChunkIndex | None]) -> Expected:
     """
     costs = [reading(job, chunks) for chunks in indexes if chunks is not None]
     unread = [granule for granule, chunks in zip(job.granules, indexes, strict=True) if chunks is None]
-    largest = max((_nbytes(job, chunks) for chunks in indexes if chunks is not None), default=0)
+    rows = max((_rows(job, chunks) for chunks in indexes if chunks is not None), default=0)
     return Expected(
         requests=sum(cost.requests for cost in costs),
         bytes=sum(cost.bytes for cost in costs) + 2 * sum(granule.size for granule in unread),
         exact=not unread and job.region is None and job.recipe.span is None,
         unknown=len(unread),
-        memory=IN_FLIGHT + GRANULES_AT_ONCE * _COPIES * largest,
+        memory=max(_held_reading(job, rows), _held_writing(job)),
     )
 
 
@@ -76,7 +82,30 @@ def _asked(chunks: ChunkIndex, groups: Iterable[str], paths: Iterable[str]) -> C
     return Cost(len(spans), sum(span.stop - span.start for span in spans))
 
 
-def _nbytes(job: Job, chunks: ChunkIndex) -> int:
-    """Return the bytes of all values of a granule, as 64-bit numbers."""
-    rows = sum(chunks.datasets[f"{group}/{job.coordinates[0]}"].shape[0] for group in _groups(job, chunks))
-    return rows * 8 * len(job.paths)
+def _rows(job: Job, chunks: ChunkIndex) -> int:
+    """Return the number of rows of a granule."""
+    return sum(chunks.datasets[f"{group}/{job.coordinates[0]}"].shape[0] for group in _groups(job, chunks))
+
+
+def _held_reading(job: Job, rows: int) -> int:
+    """Return the bytes that a batch of granules with so many rows takes."""
+    values = GRANULES_AT_ONCE * _COPIES * rows * len(job.paths) * 8
+    if job.recipe.reduce is None:
+        left = rows * _row(job)
+    else:
+        # at worst each row has a cell of its own
+        left = min(rows, job.cube.tiles * job.cube.tile_cells) * len(job.columns) * _PARTIAL
+    return IN_FLIGHT + values + GRANULES_PER_BATCH * 2 * left
+
+
+def _held_writing(job: Job) -> int:
+    """Return the bytes that a tile or a part takes."""
+    if job.recipe.reduce is None:
+        return ROWS_PER_PART * (_COPIES * _row(job) + _POINT)
+    blocks = job.cube.tile_cells * len(job.columns) * (2 * _PARTIAL + 8 * len(job.statistics))
+    return blocks + 2 * CELLS_AT_ONCE * _PARTIAL
+
+
+def _row(job: Job) -> int:
+    """Return the bytes of a row of a table: granule, beam, three coordinates, the curve, and variables."""
+    return 4 + 4 + 3 * 8 + 4 + 8 * len(job.columns)

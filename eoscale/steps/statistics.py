@@ -32,7 +32,7 @@ from eoscale.write.receipts import Finished
 from eoscale.write.work import Batch, Work
 from eoscale.write.zarr import ArraySpec, ZarrSink
 
-CELLS_AT_ONCE = 2**20
+CELLS_AT_ONCE = 2**19
 """Of partials of a tile, before they are merged: to merge each by itself would take long."""
 
 

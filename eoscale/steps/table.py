@@ -30,7 +30,7 @@ from eoscale.write.receipts import Finished
 from eoscale.write.table import Part, TableSink
 from eoscale.write.work import Batch, Work
 
-ROWS_PER_PART = 1_000_000
+ROWS_PER_PART = 2**18
 """A part ends before it has more rows, unless one stretch of the curve alone has."""
 Described: TypeAlias = Mapping[str, Mapping[str, str]]
 """Of each variable: dtype, units, long name."""

@@ -22,7 +22,7 @@ from tests.run.trials import (
     prepared,
 )
 
-KILLS = 8
+KILLS = 6
 
 
 @pytest.fixture(scope="module")
