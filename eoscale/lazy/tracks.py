@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import environ
-from pathlib import Path
 
 import dask_geopandas
 import geopandas as gpd
@@ -22,6 +21,7 @@ from eoscale.model.region import Region
 from eoscale.steps import batches
 from eoscale.steps.listed import Granules, listed
 from eoscale.steps.observe import describe
+from eoscale.write.places import Place, place
 from eoscale.write.work import Work
 
 
@@ -79,6 +79,7 @@ def open(  # noqa: A001  the library's front door
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
     >>> from eoscale import synthetic
     >>> from eoscale.products import ATL06
@@ -126,9 +127,9 @@ def _described(job: Job) -> dict[str, dict[str, str]]:
     raise CatalogError(f"none of the {len(job.granules)} granules holds any beam: there is nothing to open")
 
 
-def _shared() -> Path:
+def _shared() -> Place:
     """Return the folder for jobs that graphs refer to by digest."""
-    return Path(environ.get("EOSCALE_WORK") or platformdirs.user_cache_path("eoscale") / "jobs").absolute()
+    return place(environ.get("EOSCALE_WORK") or platformdirs.user_cache_path("eoscale") / "jobs")
 
 
 def _hull(region: Region) -> shapely.MultiPolygon:

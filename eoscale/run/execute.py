@@ -82,7 +82,9 @@ def execute(plan: Plan, output: Output, client: Client, *, work: Work, watcher: 
     work.save_job(job)
     finished = reading.read(line.read, plan, client, work, watcher)
     receipts = [receipt for each in finished for receipt in each.receipts]
-    ledger = Ledger.of(job, receipts, plan.facts())
+    earlier = sum(len(each.receipts) for each in finished if each.source not in ("", work.digest[:16]))
+    reused = {"reused": f"{earlier:,} granules, as earlier jobs read them"} if earlier else {}
+    ledger = Ledger.of(job, receipts, plan.facts() | reused)
     ledger.save(beside)
     permit(ledger, job)
     staged = work.staged(finished)

@@ -20,8 +20,8 @@ from eoscale.errors import IncompleteRunError
 from eoscale.model.columns import Array
 from eoscale.model.cube import Cube, Tile
 from eoscale.write import publish
+from eoscale.write.hiding import Hiding, hiding
 from eoscale.write.places import Place
-from eoscale.write.publish import Hiding
 
 _ROOT = {3: ("zarr.json",), 2: (".zattrs", ".zmetadata", ".zgroup")}
 """Documents of the root group, the one that makes it open last."""
@@ -63,7 +63,7 @@ class ZarrSink:
 
     @cached_property
     def _hiding(self) -> Hiding:
-        return publish.hiding(self.output, self.digest, self.stage)
+        return hiding(self.output, self.digest, self.stage)
 
     def prepare(self) -> None:
         """Write all metadata and coordinates but not the root group, so that nothing opens."""

@@ -28,6 +28,9 @@ from eoscale.model.region import Region
 from eoscale.products import ATL06, ATL08
 from eoscale.steps import batches
 from eoscale.steps.listed import Granules
+from eoscale.write import places
+from eoscale.write.places import place
+from tests.servers.buckets import BucketServer
 from tests.tracing import tracing
 
 BOX = (-55.0, 62.0, -25.0, 82.0)
@@ -340,6 +343,17 @@ def test_workers_that_cannot_see_the_job_say_what_to_do(
         path.unlink()
     with pytest.raises(RunError, match="set EOSCALE_WORK to a folder that client and workers share"):
         lazily.h_li.sum().compute(scheduler="synchronous")
+
+
+def test_graphs_find_their_job_in_a_bucket_too(ice: GranuleList, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = opened(ice, where="h_li > 2").h_li.sum().compute(scheduler="synchronous")
+    with BucketServer() as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("EOSCALE_WORK", f"s3://{server.bucket}/work")
+        lazily = opened(ice, where="h_li > 2")
+        assert any(name.endswith("job.json") for name in places.sizes(place(f"s3://{server.bucket}/work")))
+        assert lazily.h_li.sum().compute(scheduler="synchronous") == here
 
 
 @pytest.fixture(name="many")

@@ -59,6 +59,7 @@ def test_a_longer_period_reads_only_what_is_new_and_ends_as_if_nothing_had_been_
 
     with Client(scheduler) as client:
         read: list[tuple[int, int]] = []
+        told: list[int] = []
         for span in (SPRING, LONGER, EARLIER, SPRING):
             result, new = made(f"{len(read)}", span, tmp_path / "work")
             alone, everything = made(f"{len(read)}-alone", span, None)
@@ -66,7 +67,10 @@ def test_a_longer_period_reads_only_what_is_new_and_ends_as_if_nothing_had_been_
             assert contents(result.output) == contents(alone.output)
             one, other = (each.ledger.frame.drop(columns=[*MEASURED]) for each in (result, alone))
             assert one.equals(other)
+            told.append(int(result.ledger.facts.get("reused", "0").split()[0]))
+            assert "reused" not in alone.ledger.facts
     assert read == [(4, 4), (2, 6), (0, 6), (0, 4)]
+    assert told == [0, 4, 6, 0]  # the last is the first job again
 
 
 def test_a_granule_that_is_not_asked_for_any_more_does_not_count(

@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 from time import perf_counter
 
+import dask
 import pandas as pd
 import pytest
 import xarray as xr
@@ -98,13 +99,18 @@ def prepared(folder: Path) -> Iterator[Bench]:
             "XDG_CACHE_HOME": str(folder / "cache"),
             **buckets.environment(),
         }
-        with LocalCluster(
-            n_workers=WORKERS,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            env=environment,
-        ) as cluster:
+        # workers are forks of the process that has imported everything, too
+        method = dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
+        with (
+            method,
+            LocalCluster(
+                n_workers=WORKERS,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                env=environment,
+            ) as cluster,
+        ):
             bench = Bench(
                 granules=GranuleList(granules=there),
                 server=server,
