@@ -7,10 +7,11 @@ lazy Dataset; :func:`index` prepares granules for all of these. The types are in
 errors in :mod:`eoscale.errors`.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
 from eoscale.errors import EoscaleError
-from eoscale.lazy import aggregate, open  # noqa: A004  as xarray, zarr and rasterio have it
 from eoscale.model.chunk_index import ChunkIndex
 from eoscale.model.cube import Cube
 from eoscale.model.granule import Granule, GranuleList
@@ -26,6 +27,9 @@ from eoscale.products import product
 from eoscale.run import Ledger, Plan, Result, run
 from eoscale.run import prepare as plan
 from eoscale.run.indexing import index
+
+if TYPE_CHECKING:
+    from eoscale.lazy import aggregate, open  # noqa: A004  as xarray, zarr and rasterio have it
 
 __all__ = [
     "ChunkIndex",
@@ -54,3 +58,12 @@ __all__ = [
     "product",
     "run",
 ]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  a module has attributes of any kind
+    # dask.dataframe takes as long to import as a third of everything: workers of runs do without
+    if name in ("aggregate", "open"):
+        from eoscale import lazy  # noqa: PLC0415
+
+        return getattr(lazy, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -72,10 +72,10 @@ def advance(output: Place, digest: str, stage: str) -> None:
     Raises
     ------
     ConflictError
-        If the claim was given up meanwhile.
+        If the claim was given up meanwhile, and another job holds it.
     """
-    if holder(output).get(DIGEST) != digest:
-        raise ConflictError(f"{output} is not claimed by this job any more: run it again")
+    if holder(output).get(DIGEST, digest) != digest:
+        raise ConflictError(f"{output} is claimed by another job: this one's claim was given up")
     places.put(claim_of(output), _told(digest, stage))
 
 

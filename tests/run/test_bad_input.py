@@ -149,7 +149,10 @@ class TestRefusedBeforeAnythingIsRead:
                 "output: {parqet: out.parquet}\n",
                 "`output.parqet` is no word of a recipe; did you mean parquet?",
             ),
-            ("output: {parquet: 's3://me:secret@bucket/a.parquet'}\n", "s3://bucket/a.parquet: only paths"),
+            (
+                "output: {parquet: 's3://me:secret@bucket/a.parquet'}\n",
+                "a.parquet is no place in a bucket",
+            ),
             (REDUCE, "`output` is missing: say where the result goes"),
             ("", "`output` is missing: say where the result goes"),
         ],
