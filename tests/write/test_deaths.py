@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -22,9 +23,10 @@ from eoscale.model.cube import Cube
 from eoscale.write import places, publish
 from eoscale.write.claims import claimed
 from eoscale.write.places import Place
+from tests.servers.buckets import BucketServer
 from tests.write.test_zarr import CUBES, DIGEST_OF_JOB, blocks, readable, sink, whole
 
-CUBE = Cube(axes=CUBES["time y x"].axes, tile_shape=(1, 3, 4))
+CUBE = Cube(axes=CUBES["time y x"].axes, tile_shape=(1, 3, 7))
 DEATHS = 50
 PROCESSES = multiprocessing.get_context("forkserver")
 
@@ -119,19 +121,43 @@ def _forks_are_quick() -> None:
     PROCESSES.set_forkserver_preload([__name__])
 
 
-def test_readers_find_nothing_or_everything_while_fifty_writers_die(
-    folder: Place, capsys: pytest.CaptureFixture[str]
-) -> None:
-    lived(write, folder / "first")
-    outputs, deaths, stages = [folder / "0" / "out.zarr"], 0, Counter[str]()
+@pytest.fixture
+def dies(request: pytest.FixtureRequest, folder: Place) -> Callable[[Place], bool]:
+    """Return what lets a writer die at a moment of chance, and tells whether it did.
+
+    On a disk that is a time; of a bucket it is a change, as its server takes its time.
+    """
     chance = random.Random(3)  # noqa: S311  no secret
+    lived(write, folder / "first")
+    if isinstance(folder, Path):
+        span = lived(write, folder / "undisturbed")
+        return lambda at: killed(write, at, chance.uniform(0, span))
+    server: BucketServer = request.getfixturevalue("server")
+    changes: list[str] = []
+    with server.hearing(changes.append):
+        lived(write, folder / "undisturbed")
+
+    def die(at: Place) -> bool:
+        left = count(chance.randint(1, len(changes)), -1)
+        process = begun(write, at)
+        with server.hearing(
+            lambda _path: os.kill(process.pid or 0, signal.SIGKILL) if next(left) == 1 else None
+        ):
+            process.join()
+        return process.exitcode == -signal.SIGKILL
+
+    return die
+
+
+def test_readers_find_nothing_or_everything_while_fifty_writers_die(
+    folder: Place, dies: Callable[[Place], bool], capsys: pytest.CaptureFixture[str]
+) -> None:
+    outputs, deaths, stages = [folder / "0" / "out.zarr"], 0, Counter[str]()
     with looking(outputs) as seen:
-        # readers slow a server down, so that fifty whole lives would take minutes
-        span = lived(write, folder / "undisturbed") / (1 if isinstance(folder, Path) else 3)
         while deaths < DEATHS:
             output = outputs[-1]
             places.make(output.parent)
-            died = killed(write, output.parent, chance.uniform(0, span))
+            died = dies(output.parent)
             deaths += died
             if (output / "zarr.json").exists():  # nobody killed it, or after it was shown
                 assert found(output) == "everything"
