@@ -27,12 +27,14 @@ from tests.hdf5 import control, shared
 from tests.hdf5.files import granule, same
 from tests.servers.storage import Storage
 
-READS = 100_000
-GRANULES, BATCH = 10_000, 20
+LONG = "EOSCALE_LONG" in os.environ
+"""Whether to take the time for what only many repetitions show; before a release."""
+READS = 100_000 if LONG else 20_000
+GRANULES, BATCH = (10_000 if LONG else 4_000), 20
 FIRST, SETTLED = 200, 1000
 """Granules after which the process holds what it needs, and after which its memory has settled."""
-MOST_GROWTH = 15e6
-"""Bytes: keeping no more than the index of each granule would take 24 million."""
+MOST_GROWTH = 1500 * GRANULES
+"""Bytes: keeping no more than the index of each granule would take 2,400 of each."""
 VALUES = np.random.default_rng(5).normal(size=1000)
 
 
@@ -74,7 +76,7 @@ def reading_by(client: str, url: str) -> Ended:
     return Ended(done.stderr, [float(call) for call in calls], *json.loads(told or "[]"))
 
 
-def test_a_hundred_thousand_reads_in_eight_threads_do_not_stall_however_garbage_is_collected(
+def test_reads_in_eight_threads_do_not_stall_however_garbage_is_collected(
     folder: Path, storage: Storage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     control.write(folder / "a.h5")
@@ -100,7 +102,7 @@ def test_h5py_over_a_remote_file_stalls_where_eoscale_does_not(
     control.write(folder / "a.h5")
     ended = reading_by("h5py", storage.url("a.h5"))
     assert "in sync" in ended.stacks  # where fsspec waits for its I/O thread
-    assert len(ended.took) * control.AT_ONCE < READS / 10
+    assert len(ended.took) * control.AT_ONCE < READS / 2
     with capsys.disabled():
         print(f"\nh5py over fsspec stalled after {len(ended.took)} calls")  # noqa: T201
 
@@ -187,7 +189,7 @@ def frozen() -> Iterator[None]:
 
 @pytest.mark.usefixtures("frozen")
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not tell what is open")
-def test_ten_thousand_granules_leave_no_file_thread_or_memory_behind(
+def test_thousands_of_granules_leave_no_file_thread_or_memory_behind(
     tmp_path: Path,
     folder: Path,
     storage: Storage,

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from shapely.geometry.base import BaseGeometry
 
@@ -55,6 +55,7 @@ def test_a_cell_holds_its_west_and_south_edges(grid: Grid) -> None:
 
 
 @given(grids(), st.lists(st.tuples(st.floats(-180, 360), st.floats(-90, 90)), min_size=1))
+@example(Grid(crs="EPSG:4326", resolution=60, west=0, south=0, width=6, height=1), [(-1e-170, 0)])
 def test_a_row_is_on_the_grid_exactly_where_a_cell_holds_it_in_some_turn(
     grid: Grid, points: list[tuple[float, float]]
 ) -> None:
@@ -62,7 +63,9 @@ def test_a_row_is_on_the_grid_exactly_where_a_cell_holds_it_in_some_turn(
     west, south = grid.west * grid.resolution, grid.south * grid.resolution
     east, north = (grid.west + grid.width) * grid.resolution, (grid.south + grid.height) * grid.resolution
     turned = x + np.array([-720, -360, 0, 360, 720])[:, None]
-    on_grid = ((turned >= west) & (turned < east)).any(axis=0) & (y >= south)
+    # a hair west of the seam a turn rounds to the seam, where all round the Earth there is a cell too
+    on_grid = ((turned >= west) & (turned < east)).any(axis=0) | (east - west >= 360)
+    on_grid &= y >= south
     on_grid &= (y < north) | ((y == 90) & (north == 90))
     found = grid.locate({"longitude": x, "latitude": y})
     assert found.rows.tolist() == np.flatnonzero(on_grid).tolist()
