@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from eoscale.model.columns import LATITUDE, LONGITUDE, TIME, Array, Columns, Rows, Values
 from eoscale.model.product import Preset
 from eoscale.model.region import Region
+from eoscale.model.sphere import placed
 from eoscale.model.where import Where
-
-Span = tuple[np.datetime64, np.datetime64]
+from eoscale.model.zone_map import Span
 
 
 def inside(columns: Columns, region: Region | None, period: Span | None) -> Rows:
@@ -41,9 +41,7 @@ def inside(columns: Columns, region: Region | None, period: Span | None) -> Rows
     array([0])
     """
     longitude, latitude = columns[LONGITUDE], columns[LATITUDE]
-    chosen: NDArray[np.bool_] = np.isfinite(longitude) & np.isfinite(latitude)
-    # fill values are finite, and no place
-    chosen &= (np.abs(latitude) <= 90) & (longitude >= -180) & (longitude <= 360)
+    chosen = placed(longitude, latitude)
     if period is not None:
         start, stop = period
         chosen &= (columns[TIME] >= start) & (columns[TIME] < stop)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from threading import Lock
+from typing import TypeVar
 
 import geopandas as gpd
 import numpy as np
@@ -19,27 +20,29 @@ from eoscale.model.digest import Digested
 from eoscale.model.edges import Edges, on_the_map
 from eoscale.model.mask import Mask
 from eoscale.model.mending import joined, mended
+from eoscale.model.round_mask import RoundMask
 from eoscale.model.sphere import (
     LONGITUDE_LATITUDE,
     ROUNDING,
     Box,
     Floats,
-    all_round,
-    covers_parallel,
     cut_at_antimeridian,
     is_geographic,
     known_crs,
+    overlapping,
     own_bounds,
     transformer,
     turned,
-    welded,
 )
 
 __all__ = ["LONGITUDE_LATITUDE", "Region", "transformer"]
 
 _BLOCK = 2**15
 """Points that are tested at once: what is computed on the way stays in a core's cache."""
+_HAIR = np.array([-1e-9, -1e-9, 1e-9, 1e-9])
+"""Degrees that boxes are widened by: far more than what moving them by turns rounds."""
 _MAKING = Lock()
+_M = TypeVar("_M", bound=Mask)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -236,7 +239,7 @@ class Region(Digested):
         if target == LONGITUDE_LATITUDE:
             return self.bounds
         if target == self.crs:
-            return own_bounds(self.geometry) if is_geographic(target) else self._own_box
+            return own_bounds(self.geometry) if is_geographic(target) else self.geometry.bounds
         return Edges.of(self.geometry, self.crs).bounds_in(target)
 
     def contains(self, longitude: object, latitude: object) -> NDArray[np.bool_]:
@@ -260,63 +263,58 @@ class Region(Digested):
             self._contains(x[block], y[block], inside[block])
         return inside
 
+    def touches(self, boxes: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Return which boxes may hold points inside: False only for those that hold none.
+
+        In longitude and latitude a box is compared with the polygon itself, and one that it meets by less
+        than a millimetre may count either way; in another CRS it is compared with the :attr:`bounds`.
+
+        Parameters
+        ----------
+        boxes : (n, 4) float
+            West, south, east and north in degrees, all four included; west of any turn, and east not below
+            it. A box of NaN holds nothing.
+
+        Returns
+        -------
+        (n,) bool
+
+        Examples
+        --------
+        >>> triangle = Region.of(shapely.Polygon([(170, 0), (190, 0), (190, 20)]))
+        >>> triangle.touches(np.array([[171, 5, 172, 6], [-178, 5, -177, 6], [179, -5, 182, 9]]))
+        array([False, True, True])
+        """
+        wide = np.asarray(boxes, np.float64) + _HAIR
+        touched = overlapping(wide, self.bounds)
+        near = np.flatnonzero(touched)
+        if self.crs == LONGITUDE_LATITUDE and near.size:
+            touched[near] = self._once(RoundMask).touches(wide[near])
+        return touched
+
     def _contains(self, x: Floats, y: Floats, inside: NDArray[np.bool_]) -> None:
         """Set which points are inside."""
         if self.crs == LONGITUDE_LATITUDE:
-            inside[:] = self._contains_degrees(turned(x, self._frame), y)
+            inside[:] = self._mask.contains(x, y)
             return
         west, south, east, north = self.bounds
         moved = turned(x, west)
         near = np.flatnonzero((moved >= west) & (moved <= east) & (y >= south) & (y <= north))
-        if not near.size:
-            return
-        x, y = transformer(LONGITUDE_LATITUDE, self.crs).transform(x[near], y[near])
-        if is_geographic(self.crs):
-            inside[near] = self._contains_degrees(turned(x, self._frame), y)
-        else:
-            inside[near] = self._mask.contains(x, y)
-
-    def _contains_degrees(self, x: Floats, y: Floats) -> NDArray[np.bool_]:
-        """Return which points of the polygon's own longitudes are inside, seam and poles seen to."""
-        inside = self._mask.contains(x, y)
-        west, _, east, _ = self._own_box
-        if all_round(west, east):
-            seam = np.flatnonzero((x <= west) | (x >= east))
-            inside[seam] = self._welded.contains(x[seam], y[seam])
-            for pole in self._poles_inside:
-                inside[y == pole] = True
-        return inside
-
-    @cached_property
-    def _own_box(self) -> Box:
-        west, south, east, north = self.geometry.bounds
-        return west, south, east, north
-
-    @cached_property
-    def _frame(self) -> float:
-        """Where the turn of longitudes begins in which points are tested: opposite the polygon."""
-        west, _, east, _ = self._own_box
-        return west if all_round(west, east) else (west + east) / 2 - 180
+        if near.size:
+            own = transformer(LONGITUDE_LATITUDE, self.crs).transform(x[near], y[near])
+            inside[near] = self._mask.contains(*own)
 
     @property
     def _mask(self) -> Mask:
-        return self._once("mask", lambda: Mask(self.geometry))
+        return self._once(RoundMask) if is_geographic(self.crs) else self._once(Mask)
 
-    @property
-    def _welded(self) -> Mask:
-        return self._once("welded mask", lambda: Mask(welded(self.geometry)))
-
-    def _once(self, name: str, make: Callable[[], Mask]) -> Mask:
-        """Return a mask, made by the first thread that asks; a cached_property has no lock from 3.12 on."""
+    def _once(self, kind: type[_M]) -> _M:
+        """Return the mask, made by the first thread that asks; a cached_property has no lock from 3.12 on."""
         with _MAKING:
-            masks: dict[str, Mask] = self.__dict__
-            if name not in masks:
-                masks[name] = make()
-            return masks[name]
-
-    @cached_property
-    def _poles_inside(self) -> tuple[float, ...]:
-        return tuple(pole for pole in (-90.0, 90.0) if covers_parallel(self.geometry, pole))
+            masks: dict[str, _M] = self.__dict__
+            if kind.__name__ not in masks:
+                masks[kind.__name__] = kind(self.geometry)
+            return masks[kind.__name__]
 
 
 def _four_numbers(area: object) -> tuple[float, float, float, float] | None:

@@ -77,6 +77,35 @@ def turned(longitude: Floats, west: float) -> Floats:
     return moved
 
 
+def placed(longitude: NDArray[np.floating], latitude: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return which rows have coordinates: fill values are finite, and no place.
+
+    Examples
+    --------
+    >>> placed(np.array([-180.0, 360.0, np.nan, 0.0]), np.array([90.0, 0.0, 0.0, 3.4e38]))
+    array([ True, True, False, False])
+    """
+    known: NDArray[np.bool_] = (np.abs(latitude) <= 90) & (longitude >= -180) & (longitude <= 360)
+    return known
+
+
+def overlapping(boxes: Floats, bounds: Box) -> NDArray[np.bool_]:
+    """Return which (n, 4) boxes share points with another one in some turn, their edges included.
+
+    What turning rounds may part boxes that share an edge only: to be sure, give them wider by a hair.
+
+    Examples
+    --------
+    >>> overlapping(np.array([[-190.0, 0, -185, 1], [-170, 0, -160, 1]]), (170, -20, 189, 20))
+    array([ True, False])
+    """
+    west, south, east, north = boxes.T
+    first = west + 360 * np.ceil((bounds[0] - west) / 360)
+    beside = (first <= bounds[2]) | (first + (east - west) >= bounds[0] + 360)
+    overlap: NDArray[np.bool_] = beside & (south <= bounds[3]) & (north >= bounds[1])
+    return overlap
+
+
 def all_round(west: float, east: float) -> bool:
     """Return whether two longitudes are a whole turn apart, but for rounding."""
     return abs(east - west - 360) <= ROUNDING

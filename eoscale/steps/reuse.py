@@ -12,8 +12,8 @@ from eoscale.errors import CatalogError
 from eoscale.model.granule import Granule
 from eoscale.model.job import Job
 from eoscale.model.period import Period
+from eoscale.model.zone_map import Span
 
-Span = tuple[np.datetime64, np.datetime64]
 _EVER = (np.datetime64("1677-09-22", "ns"), np.datetime64("2262-04-11", "ns"))
 """What datetime64[ns] can say."""
 

@@ -32,6 +32,7 @@ _BOWTIE = shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])
 _TWICE = shapely.Polygon([(0, 0), (3, 0), (3, 3), (1, 3), (1, 1), (2, 1), (2, 2), (-1, 2), (-1, 0)])
 _FIJI = shapely.MultiPolygon([shapely.box(177, -20, 180, -15), shapely.box(-180, -20, -178, -16)])
 _WORLD = shapely.box(-180, -90, 180, 90)
+_SEEDS = st.integers(0, 2**32)
 
 
 def _special() -> Floats:
@@ -106,6 +107,61 @@ def test_what_a_region_contains_is_inside_its_bounds_in_some_turn(region: Region
     turns = np.array([-720, -360, 0, 360, 720])[:, None]
     assert ((inside[:, 0] + turns >= west) & (inside[:, 0] + turns <= east)).any(axis=0).all()
     assert ((inside[:, 1] >= south) & (inside[:, 1] <= north)).all()
+
+
+@given(
+    regions_in_any_turn() | polar_regions() | projected_regions() | st.just(Region(geometry=_WORLD)), _SEEDS
+)
+def test_a_box_that_holds_a_point_inside_touches_the_region(region: Region, seed: int) -> None:
+    points = _in_degrees(region)
+    points = points[region.contains(*points.T)]
+    random = np.random.default_rng(seed)
+    reach = random.choice([0, 1e-12, 1e-3, 1, 180], (len(points), 4))
+    boxes = np.concatenate([points - reach[:, :2], points + reach[:, 2:]], axis=1)
+    boxes[:, ::2] += 360 * random.integers(-1, 2, (len(points), 1))
+    assert region.touches(boxes).all()
+    assert region.touches(np.array([region.bounds])).all()
+
+
+@given(regions_in_any_turn(), _SEEDS)
+def test_a_box_touches_a_region_of_degrees_if_it_meets_its_polygon_in_some_turn(
+    region: Region, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    west, south, east, north = region.bounds
+    corner = random.uniform((west - 30, south - 30), (east + 30, north + 30), (300, 2))
+    size = random.choice([0, 1e-3, 1, 30], (300, 2))
+    boxes = np.concatenate([corner, corner + size], axis=1)
+    turns = [shapely.box(*(boxes + turn).T) for turn in np.outer(360 * np.arange(-4, 4), [1, 0, 1, 0])]
+    distance = np.min([shapely.distance(region.geometry, turned) for turned in turns], axis=0)
+    assert (distance > 1e-6).any()
+    assert region.touches(boxes)[distance == 0].all()
+    assert not region.touches(boxes)[distance > 1e-6].any()
+
+
+@given(polar_regions() | projected_regions())
+def test_a_box_away_from_the_bounds_touches_no_region(region: Region) -> None:
+    west, south, east, north = region.bounds
+    away = [(-180.0, north + 0.1, 180.0, north + 9), (-180.0, south - 9, 180.0, south - 0.1)]
+    if east - west < 359:
+        away.append((east + 0.1, -90.0, west + 359.9, 90.0))
+    assert not region.touches(np.array(away)).any()
+    assert region.touches(np.array([(west + 720, south, east + 720, north)])).all()
+
+
+@pytest.mark.parametrize("turn", [-360, 0, 360])
+def test_a_box_a_centimetre_off_touches_nothing_and_one_on_the_edge_does(turn: float) -> None:
+    region = Region.from_bbox(0, 0, 1, 1)
+    for off, touched in [(0, True), (1e-7, False)]:
+        boxes = np.array([(1 + off, 0, 2, 1), (-1, 0, -off, 1), (0, 1 + off, 1, 2), (0, -1, 1, -off)])
+        boxes[:, ::2] += turn
+        assert region.touches(boxes).tolist() == [touched] * 4
+
+
+def test_boxes_of_nothing_touch_nothing() -> None:
+    for region in (Region(geometry=_WORLD), Region(geometry=shapely.box(0, 0, 1e6, 1e6), crs="EPSG:3413")):
+        assert region.touches(np.array([[np.nan] * 4, [0, 89, 1, 90]])).tolist() == [False, True]
+        assert region.touches(np.zeros((0, 4))).shape == (0,)
 
 
 @given(st.sampled_from(sorted(POLAR)), st.data())
@@ -375,6 +431,21 @@ def test_threads_may_ask_one_region_at_once() -> None:
             found = list(threads.map(lambda some, region=region: region.contains(*some.T), points))
         assert (np.array(found) == expected).all()
         assert region._mask.built
+
+
+def test_threads_may_ask_one_region_for_boxes_at_once() -> None:
+    turn = 2 * np.pi * np.arange(20_000) / 20_000
+    star = np.column_stack([(20 + np.sin(9 * turn)) * np.cos(turn), 20 * np.sin(turn)])
+    corners = np.random.default_rng(9).uniform(-25, 25, (16, 500, 2))
+    boxes = np.concatenate([corners, corners + 0.3], axis=2)
+    expected = shapely.intersects(shapely.Polygon(star), shapely.box(*np.moveaxis(boxes, 2, 0)))
+    assert expected.any()
+    assert not expected.all()
+    for _ in range(3):
+        region = Region(geometry=shapely.Polygon(star))
+        with ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(lambda some, region=region: region.touches(some), boxes))
+        assert (np.array(found) == expected).all()
 
 
 @given(regions_in_any_turn() | polar_regions() | projected_regions())
