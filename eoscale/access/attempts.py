@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from eoscale.errors import AccessError, ChangedError, CredentialsError, ForbiddenError, ThrottledError
+from eoscale.errors import AccessError, ChangedError, CredentialsError, ForbiddenError, ThrottledError, scrub
 
 T = TypeVar("T")
 
@@ -146,7 +146,7 @@ async def insist(ask: Callable[[], Awaitable[T]], patience: Patience, name: str)
         One attempt.
     patience : Patience
     name : str
-        What is asked for, for the log: without secrets.
+        URL of what is asked for, for the log.
 
     Raises
     ------
@@ -164,7 +164,7 @@ async def insist(ask: Callable[[], Awaitable[T]], patience: Patience, name: str)
             if attempt == patience.attempts or clock() + pause > end:
                 later = f"; it asks to come back in {failure.after:.0f} s" if failure.after else ""
                 raise type(failure.error)(f"{failure.error} (attempt {attempt}{later})") from None
-            _logger.info("%s is asked for again in %.1f s: %s", name, pause, failure)
+            _logger.info("%s is asked for again in %.1f s: %s", scrub(name), pause, failure)
             await asyncio.sleep(pause)
     raise AssertionError(patience)  # the last attempt returns or raises
 

@@ -222,4 +222,4 @@ async def _asked(url: str, nbytes: int, ask: Callable[[], Awaitable[T]]) -> T:
                 late = AccessError(f"{scrub(url)} gave no answer within {limit:.0f} s")
                 raise Transient(late) from None
 
-    return await insist(attempt, budgets.PATIENCE, scrub(url))
+    return await insist(attempt, budgets.PATIENCE, url)

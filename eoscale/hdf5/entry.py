@@ -1,9 +1,9 @@
 """Entry: the bytes of one chunk index, to keep it or to send it to another process (pure).
 
 One Parquet file: a row for each chunk of all variables, and a JSON text in its metadata that describes the
-variables. Nothing in it is ever executed, and nothing is believed: where entries are shared, somebody else
-may have written them, or only half of them. A digest over text and rows finds damage; then every size,
-place and type is checked as if it came from a hostile granule.
+variables and says where their rows lie on the Earth. Nothing in it is ever executed, and nothing is believed:
+where entries are shared, somebody else may have written them, or only half of them. A digest over text and
+rows finds damage; then every size, place and type is checked as if it came from a hostile granule.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from math import prod
 from operator import index as integer
+from types import MappingProxyType
 from typing import Any, SupportsIndex, TypeVar
 
 import numpy as np
@@ -25,10 +26,11 @@ from numpy.typing import NDArray
 from eoscale.hdf5 import plain, safety
 from eoscale.model.chunk_index import UNALLOCATED, ChunkIndex, DatasetIndex, Filter
 from eoscale.model.columns import Array
+from eoscale.model.zone_map import ZoneMap
 
 T = TypeVar("T")
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file; written into it, and checked on reading."""
 _DESCRIPTION, _DIGEST = b"eoscale", b"blake2"
 _TABLES = ("offsets", "sizes", "masks")
@@ -40,6 +42,8 @@ _COLUMNS = pa.schema(
 )
 _FACTS = {"granule": str, "url": str, "size": int, "etag": str, "fallback": str}
 """Fields of the index that are kept as they are."""
+_ZONES = {"starts": "<i8", "boxes": "<f4", "times": "<i8"}
+"""Arrays of a zone map and their types, times as nanoseconds."""
 _FAULTS = (
     ValueError,
     TypeError,
@@ -87,8 +91,9 @@ def to_bytes(index: ChunkIndex) -> bytes:
         **{name: getattr(index, name) for name in _FACTS},
         "absent": sorted(index.absent),
         "datasets": [_described(dataset) for dataset in datasets],
+        "zones": {path: _mapped(index.zones[path]) for path in sorted(index.zones)},
     }
-    text = json.dumps(stated, default=integer, separators=(",", ":")).encode()
+    text = _text(stated).encode()
     columns: list[Array] = [
         _numbers([dataset.offsets.size for dataset in datasets]),
         *(_joined(getattr(dataset, name) for dataset in datasets) for name in _TABLES),
@@ -110,6 +115,7 @@ def to_bytes(index: ChunkIndex) -> bytes:
     return content
 
 
+@lru_cache(maxsize=64)  # a graph is built and computed, and computed again
 def from_bytes(content: bytes) -> ChunkIndex:
     """Return the index whose :func:`to_bytes` some bytes are.
 
@@ -152,8 +158,13 @@ def _index(content: bytes) -> ChunkIndex:
     return ChunkIndex(
         **facts,
         absent=frozenset(_a(str, path) for path in stated["absent"]),
+        zones={path: _zones(path, each, layouts) for path, each in stated["zones"].items()},
         datasets={dataset.path: dataset for dataset in _datasets(layouts, grids, columns)},
     )
+
+
+def _text(stated: object) -> str:
+    return json.dumps(stated, default=integer, separators=(",", ":"))
 
 
 def _described(dataset: DatasetIndex) -> dict[str, object]:
@@ -167,8 +178,24 @@ def _described(dataset: DatasetIndex) -> dict[str, object]:
         "inline": None if dataset.inline is None else b64encode(dataset.inline).decode(),
         "clipped": bool(dataset.clipped),
         "in_heap": bool(dataset.in_heap),
-        "attributes": {name: plain.state_value(value) for name, value in dataset.attributes.items()},
+        "attributes": _text({name: plain.state_value(each) for name, each in dataset.attributes.items()}),
     }
+
+
+def _mapped(zones: ZoneMap) -> dict[str, object]:
+    arrays = {name: plain.state_value(getattr(zones, name).view(kind)) for name, kind in _ZONES.items()}
+    return {"rows": zones.rows, **arrays}
+
+
+def _zones(path: str, stated: Mapping[str, Any], layouts: Iterable[Mapping[str, Any]]) -> ZoneMap:
+    """Return a zone map, which checks itself, if it is of as many rows as its variable has."""
+    arrays = {name: plain.value(stated[name]) for name in _ZONES}
+    types = {name: array.dtype.str for name, array in arrays.items()}
+    (rows,) = {layout["shape"][0] for layout in layouts if layout["path"] == path}
+    if types != _ZONES or stated["rows"] != rows:
+        raise ValueError(f"{path} has {rows} rows, its zone map {stated['rows']}, in arrays of {types}")
+    arrays["times"] = arrays["times"].view("M8[ns]")
+    return ZoneMap(rows=rows, **arrays)
 
 
 def _layout(stated: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,8 +221,14 @@ def _layout(stated: Mapping[str, Any]) -> dict[str, Any]:
         "inline": inline,
         "clipped": _a(bool, stated["clipped"]),
         "in_heap": _a(bool, stated["in_heap"]),
-        "attributes": {name: plain.value(value) for name, value in stated["attributes"].items()},
+        "attributes": _attributes(_a(str, stated["attributes"])),
     }
+
+
+@lru_cache(maxsize=1024)
+def _attributes(text: str) -> Mapping[str, Any]:
+    # the same in all beams of all granules, as a rule
+    return MappingProxyType({name: plain.value(stated) for name, stated in json.loads(text).items()})
 
 
 @lru_cache(maxsize=256, typed=True)

@@ -134,7 +134,8 @@ async def _index(granule: Granule, paths: Sequence[str]) -> ChunkIndex:
     if not kept:
         return fresh
     united = {**kept.datasets, **fresh.datasets}
-    return _only(replace(fresh, datasets=united, absent=kept.absent | fresh.absent), paths)
+    absent = kept.absent | fresh.absent
+    return _only(replace(fresh, datasets=united, zones=kept.zones, absent=absent), paths)
 
 
 async def _kept(granule: Granule) -> ChunkIndex | None:
@@ -151,6 +152,7 @@ def _only(found: ChunkIndex, paths: Sequence[str]) -> ChunkIndex:
     return replace(
         found,
         datasets={path: found.datasets[path] for path in paths if path in found.datasets},
+        zones={path: found.zones[path] for path in paths if path in found.zones},
         absent=found.absent.intersection(paths),
     )
 

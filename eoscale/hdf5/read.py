@@ -200,6 +200,9 @@ def _planned(index: ChunkIndex, wanted: Wanted) -> _Columns | GranuleError:
             )
     except GranuleError as error:
         return _of(index, error)
+    for rows in {id(rows): rows for rows in wanted.values()}.values():  # variables share them
+        if rows is not None and rows.size and (rows[0] < 0 or (np.diff(rows) <= 0).any()):
+            raise RecipeError("rows to read are not in order: expected row numbers, ascending, each once")
     return {path: _column(dataset, wanted[path]) for path, dataset in datasets.items()}
 
 
@@ -210,12 +213,8 @@ def _of(index: ChunkIndex, error: GranuleError) -> GranuleError:
 def _column(dataset: DatasetIndex, rows: Rows | None) -> _Column:
     if not dataset.shape:
         rows = None
-    elif rows is not None and rows.size:
-        length = dataset.shape[0]
-        if rows[0] < 0 or rows[-1] >= length or (np.diff(rows) <= 0).any():
-            raise RecipeError(
-                f"{dataset.path} has {length} rows: expected some of them, ascending, each once"
-            )
+    elif rows is not None and rows.size and rows[-1] >= dataset.shape[0]:
+        raise RecipeError(f"{dataset.path} has {dataset.shape[0]} rows: row {rows[-1]} is none of them")
     if dataset.inline is not None:
         shape = dataset.shape + dataset.dtype.shape  # an element may be an array itself
         values = np.frombuffer(dataset.inline, dataset.dtype).reshape(shape)

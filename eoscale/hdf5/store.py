@@ -74,15 +74,15 @@ def load(granule: Granule) -> ChunkIndex | None:
     return loop.run(loaded(granule))
 
 
-def save(index: ChunkIndex) -> None:
-    """Keep an index, together with what is already kept of the same version of the file.
+def save(*indexes: ChunkIndex) -> None:
+    """Keep indexes, each together with what is already kept of the same version of its file.
 
     An index of a file without a version (an empty ETag) is not kept: nothing could tell later whether the
     file is still the same.
 
     Parameters
     ----------
-    index : ChunkIndex
+    *indexes : ChunkIndex
 
     Raises
     ------
@@ -94,7 +94,12 @@ def save(index: ChunkIndex) -> None:
     --------
     See :func:`load`.
     """
-    loop.run(saved(index))
+
+    async def together() -> None:
+        await asyncio.gather(*map(saved, indexes))
+
+    if indexes:
+        loop.run(together())
 
 
 def forget(granule: Granule) -> None:
@@ -184,8 +189,13 @@ def _united(kept: Kept, index: ChunkIndex) -> ChunkIndex:
     if (known.size, known.etag) != (index.size, index.etag):
         return index
     datasets = {**known.datasets, **index.datasets}
-    absent = (known.absent | index.absent).difference(datasets)
-    return replace(index, datasets=datasets, absent=absent, fallback=index.fallback or known.fallback)
+    return replace(
+        index,
+        datasets=datasets,
+        zones={**known.zones, **index.zones},
+        absent=(known.absent | index.absent).difference(datasets),
+        fallback=index.fallback or known.fallback,
+    )
 
 
 def _of(url: str, kept: Kept) -> ChunkIndex:

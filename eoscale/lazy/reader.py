@@ -13,7 +13,7 @@ from eoscale.errors import GranuleError
 from eoscale.model.columns import BEAM, GEOMETRY, GRANULE, LATITUDE, LONGITUDE, TIME, Array, Values
 from eoscale.model.region import LONGITUDE_LATITUDE
 from eoscale.steps.batches import each
-from eoscale.steps.observe import Observations, observe
+from eoscale.steps.observe import Observations, Observed
 from eoscale.write.work import Batch, Work
 
 
@@ -37,7 +37,7 @@ class Reader:
         job = self.work.job()
         names = self.columns if columns is None else list(columns)
         variables = [name for name in names if name in job.columns]
-        seen = each(job, batch, lambda granule, found: observe(job, granule, found, columns=variables))
+        seen = [_used(one) for one in each(job, batch, columns=variables)]
         made = {name: self._column(seen, name) for name in names if name != GEOMETRY}
         frame = pd.DataFrame(made, index=pd.RangeIndex(sum(one.size for one in seen)))
         if GEOMETRY not in names:
@@ -79,6 +79,12 @@ class Reader:
         values = np.concatenate([np.empty(0, dtype), *(piece.data for piece in pieces)])
         missing = np.concatenate([np.empty(0, np.bool_), *(piece.missing for piece in pieces)])
         return _masked(values, missing)
+
+
+def _used(seen: Observed) -> Observations:
+    if not isinstance(seen, Observations):
+        raise seen
+    return seen
 
 
 def _coordinate(seen: Iterable[Observations], name: str) -> Array:

@@ -11,6 +11,7 @@ import platformdirs
 import shapely
 
 from eoscale.errors import CatalogError, RecipeError, RunError
+from eoscale.hdf5.index import indexes
 from eoscale.lazy import reading
 from eoscale.lazy.reader import Reader
 from eoscale.model.digest import digest
@@ -19,6 +20,7 @@ from eoscale.model.product import Product
 from eoscale.model.recipe import Recipe
 from eoscale.model.region import Region
 from eoscale.steps import batches
+from eoscale.steps.indexing import GRANULES_PER_BATCH
 from eoscale.steps.listed import Granules, listed
 from eoscale.steps.observe import describe
 from eoscale.write.places import Place, place
@@ -37,9 +39,9 @@ def open(  # noqa: A001  the library's front door
 ) -> dask_geopandas.GeoDataFrame:
     """Return the observations of tracks as a lazy GeoDataFrame, one partition for some granules.
 
-    Nothing but the index of one granule is read before it is computed. Then only the chunks are read that
-    hold rows inside the region, of the columns that the graph asks for, each once. A granule that cannot
-    be used raises: nothing is left out in silence.
+    Nothing but the indexes of the first granules is read before it is computed. Then only the chunks are
+    read that hold rows inside the region, of the columns that the graph asks for, each once. A granule that
+    cannot be used raises: nothing is left out in silence.
 
     Parameters
     ----------
@@ -120,10 +122,12 @@ def _demand_track(known: Product) -> None:
 
 def _described(job: Job) -> dict[str, dict[str, str]]:
     """Return dtype, units and long name of each column, from the first granule that has all of them."""
-    for granule in job.granules:
-        described = describe(job, granule)
-        if all("dtype" in each for each in described.values()):
-            return described
+    for start in range(0, len(job.granules), GRANULES_PER_BATCH):
+        some = job.granules.granules[start : start + GRANULES_PER_BATCH]
+        for granule, found in zip(some, indexes(some, job.full_paths), strict=True):
+            described = describe(job, granule, found)
+            if all("dtype" in each for each in described.values()):
+                return described
     raise CatalogError(f"none of the {len(job.granules)} granules holds any beam: there is nothing to open")
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from eoscale.model.columns import Array, Rows
 from eoscale.model.digest import Digested
+from eoscale.model.zone_map import ZoneMap
 
 UNALLOCATED = -1
 """Offset of a chunk that was never written: it reads as the fill value."""
@@ -77,7 +78,7 @@ class DatasetIndex(Digested):
             "attributes": {k: repr(v) for k, v in self.attributes.items()},
         }
 
-    @property
+    @cached_property
     def grid(self) -> tuple[int, ...]:
         """Number of chunks along each dimension; nothing where the variable is stored inline."""
         if self.inline is not None:
@@ -105,8 +106,12 @@ class DatasetIndex(Digested):
         """
         if rows is None or not self.shape or not self.offsets.size:
             return np.arange(self.offsets.size)
-        number = rows // self.chunk_shape[0]
-        first = number[np.flatnonzero(np.diff(number, prepend=-1))]
+        if not rows.size:
+            return np.empty(0, np.int64)
+        size = self.chunk_shape[0]
+        low, high = int(rows[0]) // size, int(rows[-1]) // size
+        edges = np.searchsorted(rows, np.arange(low, high + 2) * size)
+        first = low + np.flatnonzero(np.diff(edges))
         per_row = self.offsets.size // self.grid[0]
         return (first[:, None] * per_row + np.arange(per_row)).ravel()
 
@@ -133,6 +138,8 @@ class ChunkIndex(Digested):
     """By full path in the file."""
     absent: frozenset[str] = frozenset()
     """Paths that were asked for and that the file does not hold."""
+    zones: Mapping[str, ZoneMap] = field(default_factory=dict)
+    """By full path of a longitude: where the rows of its rate lie, once its coordinates have been read."""
     bytes_read: int = 0
     """What building the index cost."""
     requests: int = 0
@@ -144,4 +151,5 @@ class ChunkIndex(Digested):
 
     def content(self) -> object:
         """Return version and tables, not what building them cost."""
-        return (self.granule, self.size, self.etag, dict(self.datasets), tuple(sorted(self.absent)))
+        tables = (dict(self.datasets), dict(self.zones), tuple(sorted(self.absent)))
+        return (self.granule, self.size, self.etag, *tables)

@@ -33,6 +33,7 @@ _HOW = frozenset(
     {"output", "batch_bytes", "on_error", "max_failed", "allow_empty", "product", "region", "granules"}
 )
 """Words of a recipe that do not decide the result, or that the job holds in a resolved form."""
+_PRODUCT = TypeAdapter(Product)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,7 +92,7 @@ class Job(Digested):
         return (
             FORMAT,
             self.recipe.words(without=_HOW),
-            TypeAdapter(Product).dump_python(self.product, mode="json"),
+            _PRODUCT.dump_python(self.product, mode="json"),
             self.region,
             self.granules,
             # times of granules and PROJ's bounds are in no digest above, and decide what these span
@@ -102,7 +103,7 @@ class Job(Digested):
     def question(self) -> str:
         """Digest of what is asked of each row, but for its time."""
         axes = [axis for axis in self.axes if not isinstance(axis, Period)]
-        product = TypeAdapter(Product).dump_python(self.product, mode="json")
+        product = _PRODUCT.dump_python(self.product, mode="json")
         words = self.recipe.words(without=_HOW | {"period", "title", "zarr_format"})
         return digest((FORMAT, words, product, self.region, axes or self.curve))
 
@@ -225,12 +226,16 @@ class Job(Digested):
 
     def to_json(self) -> str:
         """Return the job as JSON: what the work folder keeps and every process loads once."""
+        return self._json
+
+    @cached_property
+    def _json(self) -> str:
         frame = self.granules.to_dataframe()
         return json.dumps(
             {
                 "format": FORMAT,
                 "recipe": self.recipe.words(without={"product"}),
-                "product": TypeAdapter(Product).dump_python(self.product, mode="json"),
+                "product": _PRODUCT.dump_python(self.product, mode="json"),
                 "region": None
                 if self.region is None
                 else {"crs": self.region.crs, "wkb": shapely.to_wkb(self.region.geometry, hex=True)},
@@ -251,7 +256,7 @@ class Job(Digested):
         if document["format"] != FORMAT:
             raise RecipeError(f"this job is of format {document['format']}, expected {FORMAT}: run it anew")
         region = document["region"]
-        product = TypeAdapter(Product).validate_python(document["product"])
+        product = _PRODUCT.validate_python(document["product"])
         return cls(
             recipe=Recipe.model_validate({**document["recipe"], "product": product}),
             product=product,

@@ -76,7 +76,7 @@ def index(
     >>> from eoscale.run.progress import Silent
     >>> folder = TemporaryDirectory()
     >>> paths = synthetic.make(ATL06, 1, folder=Path(folder.name))
-    >>> with Client(processes=False, dashboard_address=None) as client:
+    >>> with Client(processes=False, dashboard_address="127.0.0.1:0") as client:
     ...     told = index(paths, variables=["h_li"], cluster=client, watcher=Silent())
     >>> told[["status", "variables"]].values.tolist()
     [['indexed', 24]]

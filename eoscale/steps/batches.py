@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
-from eoscale.errors import AccessError, GranuleError
-from eoscale.hdf5.index import Indexed, indexes
-from eoscale.model.granule import Granule
 from eoscale.model.job import Job
 from eoscale.model.receipt import Receipt
+from eoscale.steps.observe import Observations, Observed, observations
 from eoscale.write.work import Batch
 
 T = TypeVar("T")
 
-GRANULES_PER_BATCH = 8
-"""A task costs the scheduler about as much as reading a small granule: share it among some."""
-GRANULES_AT_ONCE = 4
-"""Of one batch, to hide the wait for bytes; decoding and reducing take turns on the processor."""
+GRANULES_PER_BATCH = 16
+"""A task costs the scheduler about as much as reading a small granule, and while one granule waits for bytes
+another one is worked on."""
 
 
 def cut(job: Job, *, granules_per_batch: int = GRANULES_PER_BATCH) -> tuple[Batch, ...]:
@@ -31,12 +28,14 @@ def cut(job: Job, *, granules_per_batch: int = GRANULES_PER_BATCH) -> tuple[Batc
     ----------
     job : Job
     granules_per_batch : int
-        At most so many, and at most the recipe's ``batch_bytes`` together, but always one.
+        At most so many, and at most the recipe's ``batch_bytes`` together, but always one. All batches have
+        as many as far as possible: the last one keeps nobody waiting.
     """
+    most = -(-len(job.granules) // max(1, -(-len(job.granules) // granules_per_batch)))
     batches: list[Batch] = []
     start = nbytes = 0
     for position, granule in enumerate(job.granules):
-        full = position - start >= granules_per_batch or nbytes + granule.size > job.recipe.batch_bytes
+        full = position - start >= most or nbytes + granule.size > job.recipe.batch_bytes
         if position > start and full:
             batches.append((start, position))
             start, nbytes = position, 0
@@ -46,32 +45,28 @@ def cut(job: Job, *, granules_per_batch: int = GRANULES_PER_BATCH) -> tuple[Batc
     return tuple(batches)
 
 
-def each(job: Job, batch: Batch, act: Callable[[Granule, Indexed], T]) -> list[T]:
-    """Return what a function makes of the granules of a batch and their indexes, in order.
-
-    All are indexed at once, and then some are worked on at once.
-    """
+def each(job: Job, batch: Batch, *, columns: Iterable[str] | None = None) -> Iterator[Observed]:
+    """Yield the observations of the granules of a batch, or why there are none, in order."""
     granules = [job.granules[position] for position in range(*batch)]
-    found = indexes(granules, job.full_paths)
-    with ThreadPoolExecutor(min(GRANULES_AT_ONCE, len(granules))) as pool:
-        return list(pool.map(act, granules, found))
+    return observations(job, granules, columns=columns)
 
 
 def accounted(
-    job: Job, batch: Batch, act: Callable[[Granule, Indexed], tuple[T, Receipt]]
+    job: Job, batch: Batch, act: Callable[[Observations], tuple[T, Receipt]]
 ) -> list[tuple[T | None, Receipt]]:
     """Return what a function makes of the granules of a batch, each with its receipt.
 
-    A granule that cannot be used gives None and a receipt that says why, and does not stop the others.
+    A granule that cannot be used gives None and a receipt that says why, and does not stop the others. They
+    are read at once: each has its share of the time.
     """
-
-    def attempt(granule: Granule, found: Indexed) -> tuple[T | None, Receipt]:
-        began = time.perf_counter()
-        try:
-            made, receipt = act(granule, found)
-        except (AccessError, GranuleError) as error:
-            return None, Receipt(granule=granule.id, failure=f"{type(error).__name__}: {error}")
-        seconds = time.perf_counter() - began
-        return made, replace(receipt, seconds=seconds, finished=time.time(), process=os.getpid())
-
-    return each(job, batch, attempt)
+    began = time.perf_counter()
+    done: list[tuple[T | None, Receipt]] = []
+    for position, seen in zip(range(*batch), each(job, batch), strict=True):
+        if isinstance(seen, Observations):
+            done.append(act(seen))
+        else:
+            reason = f"{type(seen).__name__}: {seen}"
+            done.append((None, Receipt(granule=job.granules[position].id, failure=reason)))
+    seconds = (time.perf_counter() - began) / len(done)
+    measured = partial(replace, seconds=seconds, finished=time.time(), process=os.getpid())
+    return [(made, receipt if receipt.failure else measured(receipt)) for made, receipt in done]

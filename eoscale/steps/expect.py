@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from eoscale.access.budgets import IN_FLIGHT
 from eoscale.access.ranges import Cost, coalesce
+from eoscale.hdf5.read import Wanted
 from eoscale.model.chunk_index import ChunkIndex
 from eoscale.model.job import Job
-from eoscale.steps.batches import GRANULES_AT_ONCE, GRANULES_PER_BATCH
+from eoscale.steps.batches import GRANULES_PER_BATCH
+from eoscale.steps.candidates import candidates, wanted
+from eoscale.steps.groups import groups
 from eoscale.steps.statistics import CELLS_AT_ONCE
 from eoscale.steps.table import ROWS_PER_PART
+from eoscale.steps.walks import AT_ONCE
 
 _COPIES = 4
 """Of values that are held at once, at most: as they lie in the file, scaled, masked, sorted."""
@@ -31,8 +35,8 @@ class Expected(NamedTuple):
     bytes: int
     """That these transfer, and twice each granule that is not indexed: for its metadata, and its chunks."""
     exact: bool
-    """Whether all granules are indexed, and no row is ruled out before its variables are read; else a run
-    takes no more than this, but for the requests of granules that are not indexed."""
+    """Whether all granules are indexed, with zone maps where there is a region or a period; else a run takes
+    no more than this, but for the requests of granules that are not indexed."""
     unknown: int
     """Granules that are not indexed."""
     memory: int
@@ -55,26 +59,24 @@ def expected(job: Job, indexes: Sequence[ChunkIndex | None]) -> Expected:
     return Expected(
         requests=sum(cost.requests for cost in costs),
         bytes=sum(cost.bytes for cost in costs) + 2 * sum(granule.size for granule in unread),
-        exact=not unread and job.region is None and job.recipe.span is None,
+        exact=all(chunks is not None and candidates(job, chunks) is not None for chunks in indexes),
         unknown=len(unread),
         memory=max(_held_reading(job, rows), _held_writing(job)),
     )
 
 
 def reading(job: Job, chunks: ChunkIndex) -> Cost:
-    """Return what all rows of a granule cost: coordinates first, then everything else at once."""
-    groups = _groups(job, chunks)
+    """Return what a granule costs: what its zone map leaves, or all coordinates and then all the rest."""
+    rows = candidates(job, chunks)
+    if rows is not None:
+        return _asked(chunks, wanted(rows, job.paths))
+    everything = dict.fromkeys(groups(job, chunks))
     others = [path for path in job.paths if path not in job.coordinates]
-    return _asked(chunks, groups, job.coordinates) + _asked(chunks, groups, others)
+    return _asked(chunks, wanted(everything, job.coordinates)) + _asked(chunks, wanted(everything, others))
 
 
-def _groups(job: Job, chunks: ChunkIndex) -> list[str]:
-    """Return the groups that hold everything that is asked for."""
-    return [g for g in job.product.groups if all(f"{g}/{path}" in chunks.datasets for path in job.paths)]
-
-
-def _asked(chunks: ChunkIndex, groups: Iterable[str], paths: Iterable[str]) -> Cost:
-    tables = [chunks.datasets[f"{group}/{path}"].ranges() for group in groups for path in paths]
+def _asked(chunks: ChunkIndex, rows: Wanted) -> Cost:
+    tables = [chunks.datasets[path].ranges(some) for path, some in rows.items()]
     if not tables:
         return Cost(0, 0)
     offsets, sizes = np.concatenate(tables, axis=1)
@@ -84,12 +86,13 @@ def _asked(chunks: ChunkIndex, groups: Iterable[str], paths: Iterable[str]) -> C
 
 def _rows(job: Job, chunks: ChunkIndex) -> int:
     """Return the number of rows of a granule."""
-    return sum(chunks.datasets[f"{group}/{job.coordinates[0]}"].shape[0] for group in _groups(job, chunks))
+    return sum(chunks.datasets[f"{group}/{job.coordinates[0]}"].shape[0] for group in groups(job, chunks))
 
 
 def _held_reading(job: Job, rows: int) -> int:
     """Return the bytes that a batch of granules with so many rows takes."""
-    values = GRANULES_AT_ONCE * _COPIES * rows * len(job.paths) * 8
+    largest = rows * len(job.paths) * 8
+    values = _COPIES * max(largest, min(AT_ONCE, GRANULES_PER_BATCH * largest))
     if job.recipe.reduce is None:
         left = rows * _row(job)
     else:

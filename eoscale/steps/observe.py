@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from eoscale import subset
 from eoscale.access.ranges import Cost
-from eoscale.errors import ChangedError, CorruptGranuleError, MissingVariableError, RecipeError
+from eoscale.errors import AccessError, ChangedError, GranuleError
 from eoscale.hdf5 import store
-from eoscale.hdf5.index import Indexed, index, siblings
-from eoscale.hdf5.read import read
+from eoscale.hdf5.index import Indexed, indexes
 from eoscale.model.chunk_index import ChunkIndex
 from eoscale.model.columns import LATITUDE, LONGITUDE, TIME, Array, Columns, Rows, Values
 from eoscale.model.granule import Granule
 from eoscale.model.job import Job
 from eoscale.model.receipt import Receipt
+from eoscale.steps.candidates import (
+    Candidates,
+    candidates,
+    column,
+    located,
+    longitude,
+    timed,
+    wanted,
+    with_zones,
+)
+from eoscale.steps.groups import demanded
+from eoscale.steps.walks import Walk, asked, lots, together
 
 
 class Beam(NamedTuple):
@@ -71,73 +81,59 @@ class Observations:
         return Values(*(np.concatenate(parts) for parts in zip(*pieces, strict=True)))
 
 
-def observe(
-    job: Job, granule: Granule, found: Indexed | None = None, *, columns: Iterable[str] | None = None
-) -> Observations:
-    """Return the observations that a job wants of a granule.
+Observed: TypeAlias = Observations | AccessError | GranuleError
+"""Observations, or why a granule has none."""
 
-    Coordinates are read first; then, for the rows inside, the chunks that hold them, of all variables and
-    groups at once.
 
-    Parameters
-    ----------
-    job : Job
-    granule : Granule
-    found : ChunkIndex or error, optional
-        Its index, or why there is none; looked up unless given. If the file has changed since it was
-        indexed, it is indexed again, once.
-    columns : iterable of str, optional
-        Which of the job's columns to read; all of them unless given. The rows are the same whatever is
-        read of them.
+def observe(job: Job, granule: Granule, *, columns: Iterable[str] | None = None) -> Observations:
+    """Return the observations that a job wants of one granule, as :func:`observations` does of many.
 
     Raises
     ------
     AccessError, GranuleError
         If the granule cannot be used.
     """
-    wanted = job.columns if columns is None else columns
-    try:
-        return _observed(job, _given(job, granule, found), granule, wanted)
-    except ChangedError:
-        store.forget(granule)
-        return _observed(job, _given(job, granule, None), granule, wanted)
+    (seen,) = observations(job, [granule], columns=columns)
+    if not isinstance(seen, Observations):
+        raise seen
+    return seen
 
 
-def _given(job: Job, granule: Granule, found: Indexed | None) -> ChunkIndex:
-    """Return an index, or raise why there is none."""
-    if found is None:
-        return index(granule, job.full_paths)
-    if not isinstance(found, ChunkIndex):
-        raise found
-    return found
+def observations(
+    job: Job, granules: Sequence[Granule], *, columns: Iterable[str] | None = None
+) -> Iterator[Observed]:
+    """Yield the observations that a job wants of some granules, or why there are none, in order.
+
+    As many granules are read at once as memory allows. Where the zone map of one is known, its chunks that
+    can hold rows inside are read in one round, of all variables and groups. Elsewhere coordinates are read
+    first, which makes the zone map, and then, for the rows inside, the chunks that hold them. A file that
+    has changed since it was indexed is indexed again, once.
+
+    Parameters
+    ----------
+    job : Job
+    granules : sequence of Granule
+    columns : iterable of str, optional
+        Which of the job's columns to read; all of them unless given. The rows are the same whatever is
+        read of them.
+    """
+    named = job.columns if columns is None else columns
+    paths = {*job.rule.values(), *job.operands.values(), *(job.columns[name] for name in named)}
+    found = indexes(granules, job.full_paths)
+    for start, stop in lots(found):
+        some = granules[start:stop]
+        seen = _observed(job, some, found[start:stop], paths)
+        changed = [number for number, each in enumerate(seen) if isinstance(each, ChangedError)]
+        again = [some[number] for number in changed]
+        for granule in again:
+            store.forget(granule)
+        anew = _observed(job, again, indexes(again, job.full_paths), paths)
+        for number, each in zip(changed, anew, strict=True):
+            seen[number] = each
+        yield from seen
 
 
-def _observed(job: Job, chunks: ChunkIndex, granule: Granule, columns: Iterable[str]) -> Observations:
-    groups = _groups(job, granule, chunks)
-    coordinates = read(chunks, {f"{g}/{p}": None for g in groups for p in job.coordinates})
-    inside = [_inside(job, chunks, group, coordinates.columns) for group in groups]
-    rules = {*job.rule.values(), *job.operands.values()}
-    beams, cost = _filled(job, chunks, inside, rules | {job.columns[name] for name in columns})
-    good = [_passing(job, beam) for beam in beams]
-    total = sum(len(coordinates.columns[f"{group}/{job.coordinates[0]}"]) for group in groups)
-    cost = Cost(chunks.requests, chunks.bytes_read) + coordinates.cost + cost
-    receipt = Receipt(
-        granule=granule.id,
-        absent=tuple(g for g in job.product.groups if g not in groups),
-        fallback=chunks.fallback,
-        read=total,
-        outside=total - sum(beam.rows.size for beam in inside),
-        quality=sum(each.quality for each in good),
-        undecided=sum(each.undecided for each in good),
-        where=sum(each.where for each in good),
-        attributes={name: _described(job, chunks, groups, name) for name in job.columns},
-        requests=cost.requests,
-        bytes=cost.bytes,
-    )
-    return Observations(chunks=chunks, beams=tuple(each.beam for each in good), receipt=receipt)
-
-
-def describe(job: Job, granule: Granule) -> dict[str, dict[str, str]]:
+def describe(job: Job, granule: Granule, found: Indexed) -> dict[str, dict[str, str]]:
     """Return dtype, units and long name of each of the job's columns, from a granule's index alone.
 
     Raises
@@ -145,87 +141,87 @@ def describe(job: Job, granule: Granule) -> dict[str, dict[str, str]]:
     AccessError, GranuleError
         If the granule cannot be indexed.
     """
-    chunks = index(granule, job.full_paths)
-    groups = _groups(job, granule, chunks)
-    return {name: _described(job, chunks, groups, name) for name in job.columns}
+    if not isinstance(found, ChunkIndex):
+        raise found
+    names = demanded(job, granule, found)
+    return {name: _described(job, found, names, name) for name in job.columns}
 
 
-def _groups(job: Job, granule: Granule, chunks: ChunkIndex) -> tuple[str, ...]:
-    """Return the groups of a granule that hold all that is asked for."""
-    groups = tuple(g for g in job.product.groups if all(f"{g}/{p}" in chunks.datasets for p in job.paths))
-    _demand_variables(job, granule, chunks, groups)
-    _demand_columns(job, chunks, groups)
-    return groups
+def _observed(
+    job: Job, granules: Sequence[Granule], found: Sequence[Indexed], paths: Collection[str]
+) -> list[Observed]:
+    seen = together(
+        [
+            _walk(job, granule, one, paths) if isinstance(one, ChunkIndex) else one
+            for granule, one in zip(granules, found, strict=True)
+        ]
+    )
+    known = {id(one) for one in found}
+    mapped = [each.chunks for each in seen if isinstance(each, Observations) and id(each.chunks) not in known]
+    store.save(*mapped)
+    return seen
 
 
-def _demand_variables(job: Job, granule: Granule, chunks: ChunkIndex, groups: Sequence[str]) -> None:
-    """Refuse a granule that has beams, and none with everything that is asked for."""
-    present = [g for g in job.product.groups if f"{g}/{job.coordinates[0]}" in chunks.datasets]
-    if present and not groups:
-        lacking = [path for path in job.paths if f"{present[0]}/{path}" not in chunks.datasets]
-        near = get_close_matches(
-            lacking[0].rpartition("/")[2], siblings(granule, f"{present[0]}/{lacking[0]}"), n=3
-        )
-        raise MissingVariableError(
-            f"no group holds {', '.join(lacking)}"
-            + (f"; did you mean {', '.join(near)}?" if near else "")
-            + ": leave it out, or give another version of the product",
-            granule=chunks.granule,
-            url=chunks.url,
-        )
+def _walk(job: Job, granule: Granule, chunks: ChunkIndex, paths: Collection[str]) -> Walk[Observations]:
+    """Go from the index of a granule to its observations, with the values of some paths below the groups."""
+    names = demanded(job, granule, chunks)
+    rows = candidates(job, chunks)
+    now = job.coordinates if rows is None else {*job.coordinates, *paths}
+    rows = dict.fromkeys(names) if rows is None else rows
+    first = yield from asked(chunks, wanted(rows, now))
+    chunks = with_zones(job, chunks, rows, first.columns)
+    inside, columns = _inside(job, chunks, rows, first.columns)
+    lacking = {full: some for full, some in wanted(inside, paths).items() if full not in columns}
+    second = yield from asked(chunks, lacking)
+    columns |= second.columns
+    good = [_passing(job, _beam(job, chunks, group, inside[group], columns, paths)) for group in names]
+    total = sum(chunks.datasets[longitude(job, group)].shape[0] for group in names)
+    cost = Cost(chunks.requests, chunks.bytes_read) + first.cost + second.cost
+    receipt = Receipt(
+        granule=granule.id,
+        absent=tuple(g for g in job.product.groups if g not in names),
+        fallback=chunks.fallback,
+        read=total,
+        outside=total - sum(rows.size for rows in inside.values()),
+        quality=sum(each.quality for each in good),
+        undecided=sum(each.undecided for each in good),
+        where=sum(each.where for each in good),
+        attributes={name: _described(job, chunks, names, name) for name in job.columns},
+        requests=cost.requests,
+        bytes=cost.bytes,
+    )
+    return Observations(chunks=chunks, beams=tuple(each.beam for each in good), receipt=receipt)
 
 
-def _demand_columns(job: Job, chunks: ChunkIndex, groups: Sequence[str]) -> None:
-    """Refuse a granule in which variables of one rate have different numbers of rows, or are no columns."""
-    for group in groups:
-        datasets = {path: chunks.datasets[f"{group}/{path}"] for path in job.paths}
-        for path, dataset in datasets.items():
-            if len(dataset.shape) != 1 or dataset.dtype.kind not in "iufb":
-                raise RecipeError(
-                    f"{path} has shape {dataset.shape} and type {dataset.dtype}: expected one number a row"
-                )
-        if len({dataset.shape for dataset in datasets.values()}) > 1:
-            told = ", ".join(f"{path} {dataset.shape}" for path, dataset in datasets.items())
-            raise CorruptGranuleError(
-                f"{group} has columns of different lengths ({told}): fetch it anew",
-                granule=chunks.granule,
-                url=chunks.url,
-            )
+def _inside(
+    job: Job, chunks: ChunkIndex, rows: Candidates, columns: Columns
+) -> tuple[dict[str, Rows], dict[str, Array]]:
+    """Return which of the candidates are inside, by group, and what has been read of them."""
+    inside: dict[str, Rows] = {}
+    read: dict[str, Array] = {}
+    for group, some in rows.items():
+        places = located(job, chunks, group, columns)
+        if job.recipe.span is not None:
+            places[TIME] = timed(job, chunks, group, columns)
+        kept = subset.inside(places, job.region, job.recipe.span)
+        inside[group] = kept if some is None else some[kept]
+        full = [path for path in columns if path.startswith(f"{group}/")]
+        read |= {path: columns[path][kept] for path in full}
+    return inside, read
 
 
-def _inside(job: Job, chunks: ChunkIndex, group: str, columns: Columns) -> Beam:
-    longitude, latitude, seconds = (columns[f"{group}/{path}"] for path in job.coordinates)
-    located = {
-        LONGITUDE: np.asarray(longitude, np.float64),
-        LATITUDE: np.asarray(latitude, np.float64),
-        TIME: job.product.times(np.asarray(seconds, np.float64)),
-    }
-    rows = subset.inside(located, job.region, job.recipe.span)
-    kept = {name: values[rows] for name, values in located.items()}
-    kept[LONGITUDE] = subset.normalised(kept[LONGITUDE])
-    also = {*job.rule.values(), *job.operands.values(), *job.columns.values()}.intersection(job.coordinates)
+def _beam(
+    job: Job, chunks: ChunkIndex, group: str, rows: Rows, columns: Columns, paths: Iterable[str]
+) -> Beam:
+    coordinates = located(job, chunks, group, columns)
+    coordinates[LONGITUDE] = subset.normalised(coordinates[LONGITUDE])
+    coordinates[TIME] = timed(job, chunks, group, columns)
     values = {
-        path: _values(job, chunks, f"{group}/{path}", columns[f"{group}/{path}"][rows]) for path in also
+        path: _values(job, chunks, full, column(chunks, columns, full))
+        for path in paths
+        for full in [f"{group}/{path}"]
     }
-    return Beam(group, rows, kept, values)
-
-
-def _filled(
-    job: Job, chunks: ChunkIndex, beams: Sequence[Beam], paths: Iterable[str]
-) -> tuple[list[Beam], Cost]:
-    """Return beams with the values of some paths too, all read at once."""
-    lacking = {beam.name: [path for path in paths if path not in beam.values] for beam in beams}
-    wanted = {f"{b.name}/{path}": b.rows for b in beams if b.rows.size for path in lacking[b.name]}
-    reading = read(chunks, wanted)
-    filled = []
-    for beam in beams:
-        new = {}
-        for path in lacking[beam.name]:
-            dataset = chunks.datasets[f"{beam.name}/{path}"]
-            raw = reading.columns.get(f"{beam.name}/{path}", np.empty(0, dataset.dtype))
-            new[path] = _values(job, chunks, f"{beam.name}/{path}", raw)
-        filled.append(beam._replace(values={**beam.values, **new}))
-    return filled, reading.cost
+    return Beam(group, rows, coordinates, values)
 
 
 class _Kept(NamedTuple):

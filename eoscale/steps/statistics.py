@@ -10,10 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eoscale.hdf5.index import Indexed
 from eoscale.model.columns import Array, Columns, Values
 from eoscale.model.cube import Cube, Tile
-from eoscale.model.granule import Granule
 from eoscale.model.grid import Grid
 from eoscale.model.job import Job
 from eoscale.model.receipt import Receipt
@@ -21,7 +19,7 @@ from eoscale.model.reduction import Partial
 from eoscale.model.vocabulary import Output
 from eoscale.reduce.moments import Moments
 from eoscale.steps.batches import accounted
-from eoscale.steps.observe import observe
+from eoscale.steps.observe import Observations
 from eoscale.write import partials
 from eoscale.write.icechunk import IcechunkSink
 from eoscale.write.partials import Part
@@ -160,8 +158,7 @@ def read_batch(work: Work, batch: Batch) -> Finished:
     job = work.job()
     summary = Summary.of(job)
 
-    def reduced(granule: Granule, found: Indexed) -> tuple[Reduced, Receipt]:
-        seen = observe(job, granule, found)
+    def reduced(seen: Observations) -> tuple[Reduced, Receipt]:
         result = summary.reduce(
             seen.coordinates, {name: seen.values(job.columns[name]) for name in job.columns}
         )

@@ -13,16 +13,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from eoscale.errors import RunError
-from eoscale.hdf5.index import Indexed
 from eoscale.model.columns import BEAM, GRANULE, LATITUDE, LONGITUDE, TIME
 from eoscale.model.curve import SPANS, Curve
-from eoscale.model.granule import Granule
 from eoscale.model.job import Job
 from eoscale.model.receipt import Receipt
 from eoscale.model.vocabulary import Output
 from eoscale.steps import statistics
 from eoscale.steps.batches import accounted
-from eoscale.steps.observe import Observations, observe
+from eoscale.steps.observe import Observations
 from eoscale.write import rows
 from eoscale.write.places import place
 from eoscale.write.provenance import provenance
@@ -43,8 +41,7 @@ def read_batch(work: Work, batch: Batch) -> Finished:
     """
     job = work.job()
 
-    def observed(granule: Granule, found: Indexed) -> tuple[pa.Table, Receipt]:
-        seen = observe(job, granule, found)
+    def observed(seen: Observations) -> tuple[pa.Table, Receipt]:
         table = _rows(job, seen)
         spans, counts = np.unique(Curve.span(table[rows.DISTANCE].to_numpy()), return_counts=True)
         receipt = replace(

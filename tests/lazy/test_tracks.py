@@ -3,6 +3,8 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -341,8 +343,11 @@ def test_workers_that_cannot_see_the_job_say_what_to_do(
     lazily = opened(ice, where="h_li > 1")
     for path in sorted((tmp_path / "here").rglob("*.json")):
         path.unlink()
-    with pytest.raises(RunError, match="set EOSCALE_WORK to a folder that client and workers share"):
-        lazily.h_li.sum().compute(scheduler="synchronous")
+    with (
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as elsewhere,
+        pytest.raises(RunError, match="set EOSCALE_WORK to a folder that client and workers share"),
+    ):
+        lazily.h_li.sum().compute(scheduler=elsewhere)
 
 
 def test_graphs_find_their_job_in_a_bucket_too(ice: GranuleList, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,9 +20,7 @@ from eoscale import synthetic
 from eoscale.access.endpoints import ALLOW_HOSTS, INDEX_STORE
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
-from eoscale.hdf5.index import Indexed
 from eoscale.model.cube import Tile
-from eoscale.model.granule import Granule
 from eoscale.model.receipt import MEASURED
 from eoscale.model.recipe import Recipe
 from eoscale.model.reduction import Partial
@@ -33,7 +31,7 @@ from eoscale.run.bind import bind
 from eoscale.run.plan import Plan, cut
 from eoscale.run.progress import Silent
 from eoscale.steps.batches import GRANULES_PER_BATCH, each
-from eoscale.steps.observe import observe
+from eoscale.steps.observe import Observations
 from eoscale.steps.statistics import Summary
 from eoscale.write.work import Batch, Work
 from tests.run.killing import Killer, cluster
@@ -189,12 +187,11 @@ def partials(work: Work, batch: Batch) -> Merged:
     job = work.job()
     summary = Summary.of(job)
 
-    def reduced(granule: Granule, found: Indexed) -> Merged:
-        seen = observe(job, granule, found)
+    def reduced(seen: Observations) -> Merged:
         values = {name: seen.values(job.columns[name]) for name in job.columns}
         return summary.reduce(seen.coordinates, values).partials
 
-    return merged(*each(job, batch, reduced))
+    return merged(*(reduced(seen) for seen in each(job, batch) if isinstance(seen, Observations)))
 
 
 def merged(*some: Merged) -> Merged:

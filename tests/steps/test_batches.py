@@ -8,12 +8,11 @@ from eoscale import synthetic
 from eoscale.access.endpoints import ALLOW_HOSTS
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
-from eoscale.model.chunk_index import ChunkIndex
 from eoscale.model.job import Job
-from eoscale.model.receipt import Receipt
 from eoscale.model.recipe import Recipe
 from eoscale.products import ATL08
 from eoscale.steps.batches import accounted, each
+from eoscale.steps.observe import Observations
 from tests.servers.ranges import Fault, RangeServer
 
 RECIPE = Recipe(product="ATL08", variables=["h_canopy"])
@@ -32,13 +31,18 @@ def test_the_granules_of_a_batch_are_indexed_together_and_the_second_time_not_at
             region=None,
             granules=listed,
         )
-        found = each(job, (0, 3), lambda granule, chunks: (granule.id, chunks))
-        assert [name for name, _ in found] == [granule.id for granule in listed]
-        assert all(isinstance(chunks, ChunkIndex) and chunks.requests for _, chunks in found)
+        first = [one for one in each(job, (0, 3)) if isinstance(one, Observations)]
+        assert [one.receipt.granule for one in first] == [granule.id for granule in listed]
+        assert all(one.chunks.requests for one in first)
         asked, heads = len(server.asked), server.heads
-        again = each(job, (0, 3), lambda granule, chunks: (granule.id, chunks))
-        assert (len(server.asked), server.heads) == (asked, heads)
-        assert again == found
+        second = [one for one in each(job, (0, 3)) if isinstance(one, Observations)]
+        assert server.heads == heads
+        assert sum(one.receipt.requests for one in second) == len(server.asked) - asked > 0
+        for one, again in zip(first, second, strict=True):
+            assert again.chunks.requests == 0
+            assert {name: column.tobytes() for name, column in again.coordinates.items()} == {
+                name: column.tobytes() for name, column in one.coordinates.items()
+            }
 
 
 def test_a_granule_that_cannot_be_indexed_does_not_stop_the_others(
@@ -56,12 +60,6 @@ def test_a_granule_that_cannot_be_indexed_does_not_stop_the_others(
             granules=listed,
         )
 
-        def act(granule: object, chunks: object) -> tuple[str, Receipt]:
-            if not isinstance(chunks, ChunkIndex):
-                assert isinstance(chunks, Exception)
-                raise chunks
-            return repr(granule), Receipt(granule=chunks.granule)
-
-        made = accounted(job, (0, 3), act)
+        made = accounted(job, (0, 3), lambda seen: (seen.size, seen.receipt))
         assert server.misbehaved[Fault.FORBIDDEN] > 0
     assert [receipt.failure.partition(":")[0] for _, receipt in made] == ["", "ForbiddenError", ""]

@@ -31,7 +31,7 @@ def granules(tmp_path_factory: pytest.TempPathFactory) -> GranuleList:
 @pytest.fixture
 def client() -> Iterator[Client]:
     # threads of this process: they share its environment, and so its index store
-    with Client(processes=False, dashboard_address=None) as connected:
+    with Client(processes=False, dashboard_address="127.0.0.1:0") as connected:
         yield connected
 
 
@@ -87,6 +87,31 @@ def test_a_run_never_takes_more_than_its_plan_says(
     requests, nbytes = measured(plan, tmp_path, client)
     assert 0 < requests <= plan.expected.requests
     assert 0 < nbytes <= plan.expected.bytes
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"region": (-55, 62, -40, 75)},
+        {"region": (-55, 60, -20, 84), "period": ("2024-04-01", "2024-05-12")},
+        {"region": (0, -10, 1, -9), "allow_empty": True},
+    ],
+    ids=["region", "region and period", "nothing"],
+)
+def test_a_run_takes_what_its_plan_says_where_zone_maps_are_known(
+    granules: GranuleList, tmp_path: Path, client: Client, words: dict[str, Any]
+) -> None:
+    first = planned(granules, words)
+    assert first.expected is not None
+    assert not first.expected.exact
+    before = measured(first, tmp_path / "first", client)
+    plan = prepare(first.job.recipe, granules=granules)
+    assert plan.expected is not None
+    assert plan.expected.exact
+    assert "at most" not in plan.facts()["reads"]
+    requests, nbytes = measured(plan, tmp_path / "second", client)
+    assert (requests, nbytes) == (plan.expected.requests, plan.expected.bytes)
+    assert requests < before[0]
 
 
 def test_granules_that_are_not_indexed_count_twice_for_metadata_and_chunks(

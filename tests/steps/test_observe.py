@@ -12,7 +12,7 @@ from eoscale.access.endpoints import ALLOW_HOSTS
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
 from eoscale.errors import CorruptGranuleError, MissingVariableError, RecipeError
-from eoscale.hdf5.index import indexes
+from eoscale.hdf5.index import index, indexes
 from eoscale.model.chunk_index import ChunkIndex
 from eoscale.model.job import Job
 from eoscale.model.receipt import REFUSALS
@@ -110,7 +110,7 @@ def test_longitudes_up_to_360_are_found_in_a_region_of_longitudes_to_180(granule
 
 def test_columns_are_described_from_the_index_alone(granule: Path) -> None:
     job = job_of(granule, variables=["h_li", "atl06_quality_summary"])
-    described = describe(job, job.granules[0])
+    described = describe(job, job.granules[0], index(job.granules[0], job.full_paths))
     assert described["h_li"]["dtype"] == "float32"
     assert described["h_li"]["units"] in ("m", "meters")
     assert described["atl06_quality_summary"]["dtype"] == "int8"
@@ -168,7 +168,7 @@ def test_a_file_that_was_replaced_since_it_was_indexed_is_indexed_again(
         found = indexes(list(job.granules), job.full_paths)
         assert [one.requests for one in found if isinstance(one, ChunkIndex)] == [0]
         other.replace(granule)
-        second = observe(job, job.granules[0], found[0])
+        second = observe(job, job.granules[0])
         assert server.answers[412] > 0
     assert second.coordinates["time"].tobytes() == wanted.coordinates["time"].tobytes()
     assert first.coordinates["time"].tobytes() != second.coordinates["time"].tobytes()
@@ -177,7 +177,7 @@ def test_a_file_that_was_replaced_since_it_was_indexed_is_indexed_again(
 def test_an_error_in_the_place_of_an_index_is_raised(granule: Path) -> None:
     job = job_of(granule)
     with pytest.raises(CorruptGranuleError, match="worn out"):
-        observe(job, job.granules[0], CorruptGranuleError("worn out"))
+        describe(job, job.granules[0], CorruptGranuleError("worn out"))
 
 
 def test_a_granule_that_libhdf5_has_to_index_gives_the_same_rows_and_says_so(

@@ -1,0 +1,88 @@
+"""Candidates: the rows of a granule that can matter to a job, as far as its index tells (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TypeAlias
+
+import numpy as np
+
+from eoscale.hdf5.read import Wanted
+from eoscale.model.chunk_index import ChunkIndex
+from eoscale.model.columns import LATITUDE, LONGITUDE, Array, Columns, Rows
+from eoscale.model.job import Job
+from eoscale.model.zone_map import ZoneMap
+from eoscale.steps.groups import groups
+
+Candidates: TypeAlias = Mapping[str, Rows | None]
+"""Group to the rows, ascending, among which are all that lie inside; None for all rows."""
+
+
+def candidates(job: Job, chunks: ChunkIndex) -> Candidates | None:
+    """Return the rows of each group that can be inside region and period.
+
+    None where only coordinates tell: zone maps are not known, and there is a region or a period.
+    """
+    names = groups(job, chunks)
+    if job.region is None and job.recipe.span is None:
+        return dict.fromkeys(names)
+    zones = [chunks.zones.get(longitude(job, group)) for group in names]
+    if any(each is None for each in zones):
+        return None
+    return {
+        group: each.rows_of(job.region, job.recipe.span)
+        for group, each in zip(names, zones, strict=True)
+        if each is not None
+    }
+
+
+def wanted(rows: Candidates, paths: Iterable[str]) -> Wanted:
+    """Return what to read of some variables of each group; nothing of a group without candidates."""
+    return {
+        f"{group}/{path}": some for path in paths for group, some in rows.items() if some is None or some.size
+    }
+
+
+def longitude(job: Job, group: str) -> str:
+    """Return the full path of a group's longitude, under which its zone map is kept."""
+    return f"{group}/{job.coordinates[0]}"
+
+
+def column(chunks: ChunkIndex, columns: Columns, full: str) -> Array:
+    """Return what has been read of a variable; no values where no row of it was wanted."""
+    return columns.get(full, np.empty(0, chunks.datasets[full].dtype))
+
+
+def located(job: Job, chunks: ChunkIndex, group: str, columns: Columns) -> dict[str, Array]:
+    """Return ``longitude`` and ``latitude`` of what has been read, (n,) float64, degrees."""
+    x, y, _ = job.coordinates
+    return {
+        name: np.asarray(column(chunks, columns, f"{group}/{path}"), np.float64)
+        for name, path in ((LONGITUDE, x), (LATITUDE, y))
+    }
+
+
+def timed(job: Job, chunks: ChunkIndex, group: str, columns: Columns) -> Array:
+    """Return the times of what has been read, (n,) datetime64[ns], UTC."""
+    seconds = column(chunks, columns, f"{group}/{job.coordinates[2]}")
+    return job.product.times(np.asarray(seconds, np.float64))
+
+
+def with_zones(job: Job, chunks: ChunkIndex, rows: Candidates, columns: Columns) -> ChunkIndex:
+    """Return an index with the zone maps of groups of which the coordinates of all rows have been read.
+
+    The same index if it has them already.
+    """
+    zones = {}
+    for group in (group for group, some in rows.items() if some is None):
+        name = longitude(job, group)
+        if name not in chunks.zones:
+            places = located(job, chunks, group, columns)
+            zones[name] = ZoneMap.of(
+                places[LONGITUDE],
+                places[LATITUDE],
+                timed(job, chunks, group, columns),
+                chunk_rows=chunks.datasets[name].chunk_shape[0],
+            )
+    return replace(chunks, zones={**chunks.zones, **zones}) if zones else chunks
