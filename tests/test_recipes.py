@@ -60,7 +60,7 @@ def test_granules_in_a_bucket_give_to_the_last_bit_what_they_give_from_a_disk(
     recipe = Recipe.from_file(FOLDER / "greenland-in-a-bucket.yaml")
     root, _, glob = str(recipe.granules).rpartition("/")
     # threads of this process: they share its environment
-    with BucketServer() as server, Client(processes=False, dashboard_address=None) as client:
+    with BucketServer() as server, Client(processes=False, dashboard_address="127.0.0.1:0") as client:
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
         server.create(root.split("/")[2])

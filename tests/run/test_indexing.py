@@ -30,7 +30,7 @@ def test_a_run_reads_no_metadata_of_granules_that_were_indexed_ahead(
     )
     with (
         RangeServer(tmp_path / "granules") as server,
-        Client(processes=False, dashboard_address=None) as client,
+        Client(processes=False, dashboard_address="127.0.0.1:0") as client,
     ):
         monkeypatch.setenv(ALLOW_HOSTS, server.host)
         urls = [server.url(path.name) for path in paths]

@@ -159,7 +159,7 @@ def test_an_interrupted_run_leaves_nothing_half_done_and_succeeds_when_it_runs_a
     server.delay = 0
     monkeypatch.chdir(folder)
     # in threads of this process, because starting others takes long
-    with Client(processes=False, dashboard_address=None) as client:
+    with Client(processes=False, dashboard_address="127.0.0.1:0") as client:
         result = run("recipe.yaml", cluster=client, watcher=Silent())
     assert result.fresh
     assert result.ledger.counts()["used"] == GRANULES
