@@ -30,7 +30,7 @@ from eoscale.run import Result, run
 from eoscale.run.bind import bind
 from eoscale.run.plan import Plan, cut
 from eoscale.run.progress import Silent
-from eoscale.steps.batches import GRANULES_PER_BATCH, each
+from eoscale.steps.batches import each
 from eoscale.steps.observe import Observations
 from eoscale.steps.statistics import Summary
 from eoscale.write.work import Batch, Work
@@ -38,7 +38,7 @@ from tests.run.killing import Killer, cluster
 from tests.run.test_invariance import files
 from tests.servers.ranges import Fault, RangeServer
 
-GRANULES, MADE = 300, 12
+GRANULES, MADE, PER_BATCH = 300, 12, 4
 """To make a granule takes longer than to read it: each that is made goes by many names."""
 WORKERS = 3
 PATIENCE = 150.0
@@ -89,7 +89,8 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         for name, value in environment.items():
             patch.setenv(name, value)
         urls = [server.url(path.name) for path in sorted((folder / "granules").iterdir())]
-        plan = cut(bind(RECIPE, Listing(urls).search(Query(product=ATL06))))
+        listed = Listing(urls).search(Query(product=ATL06))
+        plan = cut(bind(RECIPE, listed), granules_per_batch=PER_BATCH)
         server.delay = 0.0
         with cluster(WORKERS, environment) as client:
             result = run(plan, output=folder / "out.zarr", cluster=client, watcher=Silent())
@@ -147,7 +148,7 @@ class Disturbed:
         assert {*ledger["process"]} & {death.process for death in deaths}
         # a death costs what its worker was at, and no more
         needed, most = ledger["requests"].sum(), ledger["requests"].max()
-        assert needed < self.asked <= needed + len(deaths) * GRANULES_PER_BATCH * most
+        assert needed < self.asked <= needed + len(deaths) * PER_BATCH * most
 
     def __str__(self) -> str:
         again = self.asked / self.result.ledger.frame["requests"].sum() - 1
@@ -173,7 +174,7 @@ def disturbed(stand: Stand, output: Path, *, seconds: float, delay: float) -> Di
 def test_a_worker_killed_every_two_seconds_changes_no_byte(
     stand: Stand, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = disturbed(stand, tmp_path / "out.zarr", seconds=2.0, delay=0.25)
+    made = disturbed(stand, tmp_path / "out.zarr", seconds=2.0, delay=0.45)
     made.check(stand)
     with capsys.disabled():
         print(f"\n{made}")  # noqa: T201
@@ -214,15 +215,15 @@ def plainly(client: Client, stand: Stand, folder: Path) -> Future[Merged]:
 def test_at_a_death_a_second_a_run_ends_where_plain_dask_does_not(
     stand: Stand, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = disturbed(stand, tmp_path / "out.zarr", seconds=1.0, delay=0.15)
+    made = disturbed(stand, tmp_path / "out.zarr", seconds=1.0, delay=0.3)
     made.check(stand)
-    with stand.client(delay=0.15) as client:
+    with stand.client(delay=0.3) as client:
         began = time.perf_counter()
         plain = plainly(client, stand, tmp_path / "peace").result()
         in_peace = time.perf_counter() - began
     counts = [each.columns["count"].sum() for each in plain.values()]
     assert sum(counts) == made.result.ledger.binned("h_li")
-    with stand.client(delay=0.15) as client, Killer(client, seconds=1.0, seed=1) as killer:
+    with stand.client(delay=0.3) as client, Killer(client, seconds=1.0, seed=1) as killer:
         began = time.perf_counter()
         with pytest.raises((KilledWorker, TimeoutError)) as caught:
             plainly(client, stand, tmp_path / "deaths").result(timeout=2 * made.seconds)
