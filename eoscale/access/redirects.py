@@ -145,11 +145,13 @@ async def _followed(
     for _ in range(_HOPS + 1):
         endpoints.check(here)
         origin = _origin(here)
-        jar, address = client.jars[origin], URL(here, encoded=True)
-        cookies = jar.filter_cookies(address).output(attrs=[], header="", sep=";").strip()
-        sent = {**headers, "Cookie": cookies} if cookies else headers
+        address, sent = URL(here, encoded=True), headers
+        if origin in client.jars:
+            cookies = client.jars[origin].filter_cookies(address).output(attrs=[], header="", sep=";")
+            sent = {**headers, "Cookie": cookies.strip()} if cookies.strip() else headers
         async with client.session.get(address, headers=sent, allow_redirects=False) as answer:
-            jar.update_cookies(answer.cookies, address)
+            if answer.cookies:
+                client.jars[origin].update_cookies(answer.cookies, address)
             if answer.status in _REDIRECTS or answer.cookies:
                 client.steered.add(origin)
             if answer.status not in _REDIRECTS:

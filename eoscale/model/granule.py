@@ -143,8 +143,8 @@ class GranuleList(Digested, Sequence[Granule]):
         others = [(granule, reason) for i, granule in enumerate(self.granules) if i not in positions]
         return GranuleList(granules=kept, dropped=[*self.dropped, *others])
 
-    def to_dataframe(self) -> gpd.GeoDataFrame:
-        """Return one row a granule, dropped ones with their reason, footprints as geometry.
+    def to_columns(self) -> dict[str, list[Any]]:
+        """Return one value a granule under each name, dropped ones with their reason; None where none is.
 
         A route that one of them has is a column: ``url_s3``, ``url_https``.
         """
@@ -154,8 +154,8 @@ class GranuleList(Digested, Sequence[Granule]):
             "product": [granule.product for granule, _ in rows],
             "version": [granule.version for granule, _ in rows],
             "revision": [granule.revision for granule, _ in rows],
-            "start": [_timestamp(granule.start) for granule, _ in rows],
-            "end": [_timestamp(granule.end) for granule, _ in rows],
+            "start": [granule.start for granule, _ in rows],
+            "end": [granule.end for granule, _ in rows],
             "size": [granule.size for granule, _ in rows],
             "checksum": [granule.checksum for granule, _ in rows],
         }
@@ -163,8 +163,14 @@ class GranuleList(Digested, Sequence[Granule]):
         for route in (route for route in ROUTES if route in used):
             columns[f"url_{route}"] = [granule.urls.get(route, "") for granule, _ in rows]
         columns["dropped"] = [reason for _, reason in rows]
+        columns["geometry"] = [granule.footprint for granule, _ in rows]
+        return columns
+
+    def to_dataframe(self) -> gpd.GeoDataFrame:
+        """Return :meth:`to_columns` as a table, footprints as geometry."""
+        columns = self.to_columns()
+        footprints = columns.pop("geometry")
         frame = pd.DataFrame(columns).astype({"start": "datetime64[ns]", "end": "datetime64[ns]"})
-        footprints = [granule.footprint for granule, _ in rows]
         return gpd.GeoDataFrame(frame, geometry=footprints, crs="EPSG:4326")
 
     @classmethod
@@ -184,10 +190,6 @@ class GranuleList(Digested, Sequence[Granule]):
             granules=[granule for granule, reason in rows if not reason],
             dropped=[(granule, reason) for granule, reason in rows if reason],
         )
-
-
-def _timestamp(moment: np.datetime64 | None) -> pd.Timestamp:
-    return pd.Timestamp("NaT") if moment is None else pd.Timestamp(moment)
 
 
 def _granule(row: Mapping[str, Any]) -> Granule:

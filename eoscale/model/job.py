@@ -230,7 +230,6 @@ class Job(Digested):
 
     @cached_property
     def _json(self) -> str:
-        frame = self.granules.to_dataframe()
         return json.dumps(
             {
                 "format": FORMAT,
@@ -239,7 +238,7 @@ class Job(Digested):
                 "region": None
                 if self.region is None
                 else {"crs": self.region.crs, "wkb": shapely.to_wkb(self.region.geometry, hex=True)},
-                "granules": _table(frame),
+                "granules": _table(self.granules),
             }
         )
 
@@ -265,13 +264,11 @@ class Job(Digested):
         )
 
 
-def _table(frame: gpd.GeoDataFrame) -> dict[str, list[Any]]:
-    columns = {
-        name: frame[name].tolist() for name in frame.columns if name not in ("geometry", "start", "end")
-    }
+def _table(granules: GranuleList) -> dict[str, list[Any]]:
+    columns = granules.to_columns()
     for name in ("start", "end"):
-        columns[name] = frame[name].astype("int64").tolist()
-    columns["geometry"] = [shapely.to_wkb(shape, hex=True) if shape else None for shape in frame.geometry]
+        columns[name] = np.array(columns[name], "M8[ns]").view(np.int64).tolist()
+    columns["geometry"] = [shape and shapely.to_wkb(shape, hex=True) for shape in columns["geometry"]]
     return columns
 
 

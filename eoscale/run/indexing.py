@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from distributed import Client
 
+from eoscale.model.granule import GranuleList
 from eoscale.model.job import Job
 from eoscale.model.product import Product
 from eoscale.model.receipt import Receipt
@@ -32,10 +33,11 @@ def index(
     workers: int | None = None,
     watcher: Watcher | None = None,
 ) -> pd.DataFrame:
-    """Build the chunk indexes of granules ahead, so that later runs read no HDF5 metadata.
+    """Build the chunk indexes and zone maps of granules ahead.
 
-    They are kept in the index store: a folder of the user's cache, or what ``EOSCALE_INDEX_STORE`` names, a
-    folder or object store that workers share.
+    Later runs read no HDF5 metadata, and only what can be inside their region and period. Both are kept in
+    the index store: a folder of the user's cache, or what ``EOSCALE_INDEX_STORE`` names, a folder or object
+    store that workers share.
 
     Parameters
     ----------
@@ -86,7 +88,8 @@ def index(
     # coordinates are variables too here, under names that no table's own columns have
     wanted = known.variables if variables is None else variables
     recipe = Recipe(product=known, variables={f"column {n}": name for n, name in enumerate(wanted)})
-    paths = Job(recipe=recipe, product=known, region=None, granules=found).full_paths
+    # what a task carries is small: no list of granules
+    job = Job(recipe=recipe, product=known, region=None, granules=GranuleList(granules=()))
     starts = range(0, len(found), GRANULES_PER_BATCH)
     batches = [tuple(found.granules[start : start + GRANULES_PER_BATCH]) for start in starts]
     receipts: list[Receipt] = []
@@ -94,10 +97,10 @@ def index(
         client = stack.enter_context(connected(cluster, workers=workers))
         seen = watcher or stack.enter_context(shown())
         seen.begin(_STAGE, len(found))
-        for _, done in windowed(client, partial(index_batch, paths=paths), batches):
+        for _, done in windowed(client, partial(index_batch, job), batches):
             receipts += done
             seen.advance(_STAGE, len(done))
-    rows = [_row(receipt, len(paths)) for receipt in receipts]
+    rows = [_row(receipt, len(job.full_paths)) for receipt in receipts]
     return pd.DataFrame(rows, columns=list(_row(Receipt(granule=""), 0))).sort_values("id", ignore_index=True)
 
 

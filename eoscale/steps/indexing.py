@@ -1,38 +1,62 @@
-"""Building chunk indexes ahead of a run, into the index store."""
+"""Building chunk indexes and zone maps ahead of a run, into the index store."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eoscale.hdf5.index import Indexed, indexes
+from eoscale.access.ranges import Cost
+from eoscale.errors import AccessError, GranuleError
+from eoscale.hdf5 import store
+from eoscale.hdf5.index import indexes
 from eoscale.model.chunk_index import ChunkIndex
 from eoscale.model.granule import Granule
+from eoscale.model.job import Job
 from eoscale.model.receipt import Receipt
+from eoscale.steps.candidates import longitude, wanted, with_zones
+from eoscale.steps.walks import Walk, asked, lots, together
 
 GRANULES_PER_BATCH = 32
 """Indexed at once: while one waits for bytes another one is parsed."""
 
 
-def index_batch(granules: Sequence[Granule], paths: Sequence[str]) -> tuple[Receipt, ...]:
-    """Index some variables of granules, keep the indexes, and return receipts.
+def index_batch(job: Job, granules: Sequence[Granule]) -> tuple[Receipt, ...]:
+    """Index what a job asks for of granules, map where their rows lie, keep both, and return receipts.
 
     Parameters
     ----------
+    job : Job
+        Of any granules.
     granules : sequence of Granule
-    paths : sequence of str
-        Full paths in the files.
     """
-    found = indexes(granules, paths)
-    return tuple(_receipt(granule, one, paths) for granule, one in zip(granules, found, strict=True))
+    found = indexes(granules, job.full_paths)
+    mapped: list[tuple[ChunkIndex, Cost] | AccessError | GranuleError] = []
+    for start, stop in lots(found):
+        some = found[start:stop]
+        mapped += together([_mapped(job, one) if isinstance(one, ChunkIndex) else one for one in some])
+    store.save(*(one[0] for one in mapped if not isinstance(one, Exception) and one[1].requests))
+    return tuple(_receipt(job, granule, one) for granule, one in zip(granules, mapped, strict=True))
 
 
-def _receipt(granule: Granule, found: Indexed, paths: Sequence[str]) -> Receipt:
-    if not isinstance(found, ChunkIndex):
+def _mapped(job: Job, chunks: ChunkIndex) -> Walk[tuple[ChunkIndex, Cost]]:
+    """Read the coordinates of beams of which there is no zone map, and return the index with theirs."""
+    rows = {
+        group: None
+        for group in job.product.groups
+        if all(f"{group}/{path}" in chunks.datasets for path in job.coordinates)
+        and longitude(job, group) not in chunks.zones
+    }
+    read = yield from asked(chunks, wanted(rows, job.coordinates))
+    return with_zones(job, chunks, rows, read.columns), read.cost
+
+
+def _receipt(job: Job, granule: Granule, found: tuple[ChunkIndex, Cost] | Exception) -> Receipt:
+    if isinstance(found, Exception):
         return Receipt(granule=granule.id, failure=f"{type(found).__name__}: {found}")
+    chunks, cost = found
     return Receipt(
         granule=granule.id,
-        absent=tuple(path for path in paths if path in found.absent),
-        fallback=found.fallback,
-        requests=found.requests,
-        bytes=found.bytes_read,
+        absent=tuple(path for path in job.full_paths if path in chunks.absent),
+        fallback=chunks.fallback,
+        requests=chunks.requests + cost.requests,
+        bytes=chunks.bytes_read + cost.bytes,
     )

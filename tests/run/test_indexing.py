@@ -10,9 +10,10 @@ from distributed import Client
 from eoscale import synthetic
 from eoscale.access.endpoints import ALLOW_HOSTS
 from eoscale.errors import CatalogError
+from eoscale.hdf5 import store
 from eoscale.model.recipe import Recipe
 from eoscale.products import ATL06, ATL08
-from eoscale.run import run
+from eoscale.run import prepare, run
 from eoscale.run.indexing import index
 from eoscale.run.progress import Silent
 from tests.hdf5 import shared
@@ -44,6 +45,12 @@ def test_a_run_reads_no_metadata_of_granules_that_were_indexed_ahead(
         assert again["variables"].tolist() == told["variables"].tolist()
         listing = tmp_path / "urls.txt"
         listing.write_text("\n".join(urls))
+        there = Recipe(product="ATL08", variables=["h_te_best_fit"], region=(-55, 60, -20, 84))
+        plan = prepare(there, granules=str(listing))
+        assert plan.expected is not None
+        assert plan.expected.exact
+        kept = [store.load(granule) for granule in plan.job.granules]
+        assert [len(index.zones) for index in kept if index is not None] == [6] * 3
         asked = len(server.asked)
         result = run(
             recipe, granules=str(listing), output=tmp_path / "a.zarr", cluster=client, watcher=Silent()
