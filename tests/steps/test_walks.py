@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eoscale.errors import AccessError, CorruptGranuleError, MissingVariableError
+from eoscale.hdf5.index import Indexed, indexes
+from eoscale.model.chunk_index import ChunkIndex, DatasetIndex
+from eoscale.steps import walks
+from eoscale.steps.walks import AT_ONCE, Walk, asked, lots, together
+from tests.hdf5.files import granule
+
+LETTERS = "abc"
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> list[ChunkIndex]:
+    """Return the indexes of three files, each of as many numbers as its place says."""
+    folder = tmp_path_factory.mktemp("files")
+    for number, name in enumerate(LETTERS, 1):
+        with h5py.File(folder / f"{name}.h5", "w") as file:
+            file["h"] = np.full(number, number)
+    return [one for one in indexes(list(map(granule, files(folder))), "h") if isinstance(one, ChunkIndex)]
+
+
+def files(folder: Path) -> Iterator[Path]:
+    yield from (folder / f"{name}.h5" for name in LETTERS)
+
+
+def summed(chunks: ChunkIndex, rounds: int) -> Walk[int]:
+    """Read all numbers, and then the first of them again, some times; return the sum of what was read."""
+    total = 0
+    for number in range(rounds):
+        rows = np.array([0]) if number else None
+        reading = yield from asked(chunks, {"h": rows})
+        total += int(reading.columns["h"].sum())
+    return total
+
+
+def test_what_walks_ask_for_in_one_round_is_read_at_once(found: list[ChunkIndex]) -> None:
+    with patch.object(walks, "readings", wraps=walks.readings) as read:
+        assert together([summed(one, rounds) for one, rounds in zip(found, (3, 1, 2), strict=True)]) == [
+            1 + 1 + 1,
+            4,
+            9 + 3,
+        ]
+    assert [len(call.args[0]) for call in read.call_args_list] == [3, 2, 1]
+
+
+def test_a_walk_that_asks_for_nothing_is_not_waited_for(found: list[ChunkIndex]) -> None:
+    with patch.object(walks, "readings", wraps=walks.readings) as read:
+        assert together([summed(found[0], 0)]) == [0]
+    read.assert_not_called()
+
+
+def test_an_error_ends_its_own_walk_alone_and_the_walk_may_look_at_it(found: list[ChunkIndex]) -> None:
+    def careful(chunks: ChunkIndex) -> Walk[str]:
+        try:
+            yield from asked(chunks, {"nothing": None})
+        except MissingVariableError:
+            yield from asked(chunks, {"h": None})
+            return "seen"
+        return "not reached"
+
+    def careless(chunks: ChunkIndex) -> Walk[str]:
+        yield from asked(chunks, {"nothing": None})
+        return "not reached"
+
+    first = AccessError("none of it")
+    ended = together([first, careful(found[0]), careless(found[1]), careful(found[2])])
+    assert ended[0] is first
+    assert isinstance(ended[2], MissingVariableError)
+    assert (ended[1], ended[3]) == ("seen", "seen")
+
+
+def of(nbytes: int) -> ChunkIndex:
+    table = np.zeros(1 if nbytes else 0, np.int64)
+    dataset = DatasetIndex(
+        path="h",
+        shape=(nbytes,),
+        dtype=np.dtype("u1"),
+        chunk_shape=(max(1, nbytes),),
+        offsets=table,
+        sizes=table,
+        masks=table,
+    )
+    return ChunkIndex(granule="a", url="a", size=1, etag="1", datasets={"h": dataset})
+
+
+@given(st.lists(st.integers(0, 2 * AT_ONCE) | st.just(AT_ONCE // 2) | st.none()))
+def test_lots_are_all_granules_in_order_and_hold_what_memory_allows(sizes: list[int | None]) -> None:
+    found: list[Indexed] = [CorruptGranuleError("torn") if size is None else of(size) for size in sizes]
+    cut = list(lots(found))
+    assert [number for start, stop in cut for number in range(start, stop)] == list(range(len(sizes)))
+    held = [sum(size or 0 for size in sizes[start:stop]) for start, stop in cut]
+    for (start, stop), nbytes in zip(cut, held, strict=True):
+        assert stop - start == 1 or nbytes <= AT_ONCE
+    # none could have taken the first one of the next
+    for (start, _), nbytes in zip(cut[1:], held[:-1], strict=True):
+        assert nbytes + (sizes[start] or 0) > AT_ONCE
