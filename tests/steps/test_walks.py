@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eoscale.errors import AccessError, CorruptGranuleError, MissingVariableError
+from eoscale.errors import AccessError, CorruptGranuleError, GranuleError, MissingVariableError
 from eoscale.hdf5.index import Indexed, indexes
+from eoscale.hdf5.read import readings
 from eoscale.model.chunk_index import ChunkIndex, DatasetIndex
 from eoscale.steps import walks
 from eoscale.steps.walks import AT_ONCE, Walk, asked, lots, together
@@ -74,10 +75,16 @@ def test_an_error_ends_its_own_walk_alone_and_the_walk_may_look_at_it(found: lis
         return "not reached"
 
     first = AccessError("none of it")
-    ended = together([first, careful(found[0]), careless(found[1]), careful(found[2])])
+    begun: list[Walk[str] | AccessError | GranuleError] = [
+        first,
+        careful(found[0]),
+        careless(found[1]),
+        careful(found[2]),
+    ]
+    ended = together(begun)
     assert ended[0] is first
     assert isinstance(ended[2], MissingVariableError)
-    assert (ended[1], ended[3]) == ("seen", "seen")
+    assert [str(each) for each in (ended[1], ended[3])] == ["seen", "seen"]
 
 
 def of(nbytes: int) -> ChunkIndex:
