@@ -46,7 +46,7 @@ def summed(chunks: ChunkIndex, rounds: int) -> Walk[int]:
 
 
 def test_what_walks_ask_for_in_one_round_is_read_at_once(found: list[ChunkIndex]) -> None:
-    with patch.object(walks, "readings", wraps=walks.readings) as read:
+    with patch.object(walks, "readings", wraps=readings) as read:
         assert together([summed(one, rounds) for one, rounds in zip(found, (3, 1, 2), strict=True)]) == [
             1 + 1 + 1,
             4,
@@ -56,7 +56,7 @@ def test_what_walks_ask_for_in_one_round_is_read_at_once(found: list[ChunkIndex]
 
 
 def test_a_walk_that_asks_for_nothing_is_not_waited_for(found: list[ChunkIndex]) -> None:
-    with patch.object(walks, "readings", wraps=walks.readings) as read:
+    with patch.object(walks, "readings", wraps=readings) as read:
         assert together([summed(found[0], 0)]) == [0]
     read.assert_not_called()
 
