@@ -30,11 +30,12 @@ def candidates(job: Job, chunks: ChunkIndex) -> Candidates | None:
     zones = [chunks.zones.get(longitude(job, group)) for group in names]
     if any(each is None for each in zones):
         return None
-    return {
-        group: each.rows_of(job.region, job.recipe.span)
-        for group, each in zip(names, zones, strict=True)
-        if each is not None
-    }
+    return {group: _left(job, each) for group, each in zip(names, zones, strict=True) if each is not None}
+
+
+def _left(job: Job, zones: ZoneMap) -> Rows | None:
+    asked = job.region, job.recipe.span
+    return None if zones.runs(*asked).all() else zones.rows_of(*asked)
 
 
 def wanted(rows: Candidates, paths: Iterable[str]) -> Wanted:

@@ -13,7 +13,7 @@ from eoscale.hdf5.read import Wanted
 from eoscale.model.chunk_index import ChunkIndex
 from eoscale.model.job import Job
 from eoscale.steps.batches import GRANULES_PER_BATCH
-from eoscale.steps.candidates import candidates, wanted
+from eoscale.steps.candidates import Candidates, candidates, wanted
 from eoscale.steps.groups import groups
 from eoscale.steps.statistics import CELLS_AT_ONCE
 from eoscale.steps.table import ROWS_PER_PART
@@ -53,23 +53,23 @@ def expected(job: Job, indexes: Sequence[ChunkIndex | None]) -> Expected:
     indexes : sequence of ChunkIndex or None
         Of its granules, in order, as far as they are known.
     """
-    costs = [reading(job, chunks) for chunks in indexes if chunks is not None]
+    known = [(chunks, candidates(job, chunks)) for chunks in indexes if chunks is not None]
+    costs = [_reading(job, chunks, left) for chunks, left in known]
     unread = [granule for granule, chunks in zip(job.granules, indexes, strict=True) if chunks is None]
-    rows = max((_rows(job, chunks) for chunks in indexes if chunks is not None), default=0)
+    rows = max((_rows(job, chunks) for chunks, _ in known), default=0)
     return Expected(
         requests=sum(cost.requests for cost in costs),
         bytes=sum(cost.bytes for cost in costs) + 2 * sum(granule.size for granule in unread),
-        exact=all(chunks is not None and candidates(job, chunks) is not None for chunks in indexes),
+        exact=not unread and all(left is not None for _, left in known),
         unknown=len(unread),
         memory=max(_held_reading(job, rows), _held_writing(job)),
     )
 
 
-def reading(job: Job, chunks: ChunkIndex) -> Cost:
+def _reading(job: Job, chunks: ChunkIndex, left: Candidates | None) -> Cost:
     """Return what a granule costs: what its zone map leaves, or all coordinates and then all the rest."""
-    rows = candidates(job, chunks)
-    if rows is not None:
-        return _asked(chunks, wanted(rows, job.paths))
+    if left is not None:
+        return _asked(chunks, wanted(left, job.paths))
     everything = dict.fromkeys(groups(job, chunks))
     others = [path for path in job.paths if path not in job.coordinates]
     return _asked(chunks, wanted(everything, job.coordinates)) + _asked(chunks, wanted(everything, others))

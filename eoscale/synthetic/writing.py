@@ -144,7 +144,7 @@ def create_table(parent: h5g.GroupID, table: Table, scales: Mapping[str, h5d.Dat
             h5ds.attach_scale(dataset, time, 0)
             if column.scale:
                 h5ds.attach_scale(dataset, scales[column.scale], 1)
-        set_attributes(dataset, _described(column, table.coordinates))
+        set_attributes(dataset, described(column, table.coordinates))
 
 
 def fill_table(parent: h5g.GroupID, table: Table, values: Packed) -> None:
@@ -165,7 +165,7 @@ def fill_table(parent: h5g.GroupID, table: Table, values: Packed) -> None:
         dataset.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(rows))
 
 
-def _described(column: Column, coordinates: tuple[str, ...]) -> dict[str, Any]:
+def described(column: Column, coordinates: tuple[str, ...]) -> dict[str, Any]:
     """Return the attributes of a column, given the columns that say when and where the rows are."""
     folder, _, name = column.path.rpartition("/")
     near = "../" if folder else ""
