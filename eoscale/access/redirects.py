@@ -90,6 +90,13 @@ def plain(url: str) -> bool:
     return client.ends.get(url) == url and not urlsplit(url).query and _origin(url) not in client.steered
 
 
+def trust(url: str) -> None:
+    """Take a URL for plain that was when its file was indexed, unless its host has been seen to redirect."""
+    client = _client()
+    if url not in client.ends:
+        client.keep(url, url)
+
+
 def watch(url: str) -> None:
     """Have the host of a URL read by this client from now on."""
     _client().steered.add(_origin(url))

@@ -56,6 +56,11 @@ def transport(url: str) -> Transport:
     return filesystems
 
 
+def plain(url: str) -> bool:
+    """Return whether a URL of a web server has answered without redirects, so that obstore reads it."""
+    return objects.parsed(url).scheme in ("http", "https") and redirects.plain(url)
+
+
 async def head(url: str) -> Head:
     """Return size and version of an object.
 

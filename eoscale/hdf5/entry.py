@@ -40,7 +40,7 @@ _COLUMNS = pa.schema(
         *(pa.field(name, pa.int64(), nullable=False) for name in _TABLES),
     ]
 )
-_FACTS = {"granule": str, "url": str, "size": int, "etag": str, "fallback": str}
+_FACTS = {"granule": str, "url": str, "size": int, "etag": str, "fallback": str, "plain": bool}
 """Fields of the index that are kept as they are."""
 _ZONES = {"starts": "<i8", "boxes": "<f4", "times": "<i8"}
 """Arrays of a zone map and their types, times as nanoseconds."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from eoscale.access import loop, objects, ranges
+from eoscale.access import loop, objects, ranges, transports
 from eoscale.access.head import Head
 from eoscale.errors import AccessError, ChangedError, GranuleError
 from eoscale.hdf5 import fallback, store
@@ -181,4 +181,5 @@ async def _read(granule: Granule, head: Head, paths: Sequence[str]) -> ChunkInde
         requests=file.cost.requests,
         bytes_read=file.cost.bytes,
         fallback=reason,
+        plain=transports.plain(granule.url),
     )

@@ -36,7 +36,7 @@ _LONGEST_PAUSE = 2.0
 _turns: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, str], asyncio.Lock] = WeakValueDictionary()
 """By key: the tasks of one process take turns, so that only processes race for an entry."""
 _unusable: set[str] = set()
-"""Folders of which this process has complained: once is enough."""
+"""Stores of which this process has complained: once is enough."""
 
 
 def load(granule: Granule) -> ChunkIndex | None:
@@ -100,6 +100,17 @@ def save(*indexes: ChunkIndex) -> None:
 
     if indexes:
         loop.run(together())
+
+
+def offer(*indexes: ChunkIndex) -> None:
+    """Keep indexes as :func:`save` does, or do without: what they add to those that are kept saves time only.
+
+    A store that others have filled may be there to be read alone. That is logged, once.
+    """
+    try:
+        save(*indexes)
+    except AccessError as error:
+        _do_without(endpoints.index_store(), f"zone maps are not kept: {error}")
 
 
 def forget(granule: Granule) -> None:
@@ -214,9 +225,13 @@ def _usable(root: str) -> Iterator[None]:
         if root != endpoints.default_index_store():
             advice = f"set {endpoints.INDEX_STORE} to a folder or object store that can be read and written"
             raise type(error)(f"the index store {error}; {advice}") from None
-        if root not in _unusable:
-            _unusable.add(root)
-            _logger.warning("no indexes are kept: %s; set %s to another folder", error, endpoints.INDEX_STORE)
+        _do_without(root, f"no indexes are kept: {error}; set {endpoints.INDEX_STORE} to another folder")
+
+
+def _do_without(root: str, reason: str) -> None:
+    if root not in _unusable:
+        _unusable.add(root)
+        _logger.warning(reason)
 
 
 def _canonical(url: str) -> str:

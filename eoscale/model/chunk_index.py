@@ -140,6 +140,8 @@ class ChunkIndex(Digested):
     """Paths that were asked for and that the file does not hold."""
     zones: Mapping[str, ZoneMap] = field(default_factory=dict)
     """By full path of a longitude: where the rows of its rate lie, once its coordinates have been read."""
+    plain: bool = False
+    """Whether the URL answered by itself, without redirects, when the file was indexed."""
     bytes_read: int = 0
     """What building the index cost."""
     requests: int = 0

@@ -123,14 +123,13 @@ def observations(
     for start, stop in lots(found):
         some = granules[start:stop]
         seen = _observed(job, some, found[start:stop], paths)
-        changed = [number for number, each in enumerate(seen) if isinstance(each, ChangedError)]
-        again = [some[number] for number in changed]
-        for granule in again:
+        changed = [
+            granule for granule, each in zip(some, seen, strict=True) if isinstance(each, ChangedError)
+        ]
+        for granule in changed:
             store.forget(granule)
-        anew = _observed(job, again, indexes(again, job.full_paths), paths)
-        for number, each in zip(changed, anew, strict=True):
-            seen[number] = each
-        yield from seen
+        anew = iter(_observed(job, changed, indexes(changed, job.full_paths), paths) if changed else ())
+        yield from (next(anew) if isinstance(each, ChangedError) else each for each in seen)
 
 
 def describe(job: Job, granule: Granule, found: Indexed) -> dict[str, dict[str, str]]:
@@ -158,7 +157,7 @@ def _observed(
     )
     known = {id(one) for one in found}
     mapped = [each.chunks for each in seen if isinstance(each, Observations) and id(each.chunks) not in known]
-    store.save(*mapped)
+    store.offer(*mapped)
     return seen
 
 

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from eoscale.access import loop
-from eoscale.errors import ConflictError, IncompleteRunError
+from eoscale.errors import ConflictError
 from eoscale.model.columns import Array
 from eoscale.model.cube import Tile
 from eoscale.write import places, publish
@@ -108,9 +108,7 @@ class IcechunkSink(ZarrSink):
             If somebody else has committed meanwhile.
         """
         layout = self._content()
-        missing = self._absent(layout)
-        if missing:
-            raise IncompleteRunError(f"{len(missing)} of {self.cube.tiles} tiles are missing: run again")
+        self._demand_none(self._absent(layout))
         try:
             with told(self.output, "written"):
                 self._commit(layout)

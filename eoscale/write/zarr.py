@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -96,13 +96,15 @@ class ZarrSink:
         ConflictError
             If something has come into being at the output.
         """
-        missing = self.missing()
-        if missing:
-            raise IncompleteRunError(f"{len(missing)} of {self.cube.tiles} tiles are missing: run again")
+        self._demand_none(self.missing())
         documents = self._documents()
         chunks = {f"{name}/{self._chunk(tile)}" for name in self.variables for tile in range(self.cube.tiles)}
         roots = {name: documents.pop(name) for name in _ROOT[self.zarr_format] if name in documents}
         self._hiding.show(roots, chunks | documents.keys())
+
+    def _demand_none(self, missing: Collection[Tile]) -> None:
+        if missing:
+            raise IncompleteRunError(f"{len(missing)} of {self.cube.tiles} tiles are missing: run again")
 
     def _encoded(self, name: str, tile: Tile, block: Array) -> bytes:
         """Return the chunk that a block becomes; one is written for an empty block, too."""

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
+from eoscale.access import loop, redirects
 from eoscale.errors import AccessError, ChangedError, CredentialsError, ForbiddenError, ThrottledError
 from tests.access import pieces
 from tests.servers.ranges import Fault, RangeServer, seeded
@@ -253,6 +254,31 @@ def test_a_plain_url_is_read_by_obstore_from_the_second_request_on(allow: Allow)
         assert pieces.head(f"{host.origin}/a.h5") == pieces.head(f"{host.origin}/a.h5")
         assert read(f"{host.origin}/a.h5", ETAG) == EXPECTED
     assert host.clients() == [AIOHTTP, *[OBSTORE] * 3]
+
+
+def test_a_url_that_was_plain_when_it_was_indexed_is_read_by_obstore_at_once(allow: Allow) -> None:
+    with Host(whole) as host:
+        allow(host)
+        trusted(f"{host.origin}/a.h5")
+        assert read(f"{host.origin}/a.h5", ETAG) == EXPECTED
+    assert set(host.clients()) == {OBSTORE}
+
+
+def test_a_host_that_redirected_is_not_trusted_for_what_a_url_of_it_was(allow: Allow) -> None:
+    with Host(whole) as host:
+        host.reply = lambda asked: redirect("/a.h5") if asked.path == "/old.h5" else whole(asked)
+        allow(host)
+        pieces.head(f"{host.origin}/old.h5")
+        trusted(f"{host.origin}/a.h5")
+        assert read(f"{host.origin}/a.h5", ETAG) == EXPECTED
+    assert set(host.clients()) == {AIOHTTP}
+
+
+def trusted(url: str) -> None:
+    async def trust() -> None:
+        redirects.trust(url)
+
+    loop.run(trust())
 
 
 def test_a_url_that_redirects_is_walked_hop_by_hop_on_a_plain_host_too(allow: Allow) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from eoscale.access.endpoints import ALLOW_HOSTS
 from eoscale.errors import (
     AccessError,
     CorruptGranuleError,
@@ -18,10 +19,12 @@ from eoscale.errors import (
     UnsafeGranuleError,
     UnsupportedFilterError,
 )
+from eoscale.hdf5 import store
 from eoscale.hdf5.index import index
 from eoscale.hdf5.read import read
 from eoscale.model.chunk_index import UNALLOCATED, ChunkIndex
 from eoscale.model.columns import Array
+from eoscale.model.granule import Granule
 from tests.hdf5.files import VERSIONS, granule, same, write
 from tests.servers.ranges import Fault, RangeServer
 
@@ -418,3 +421,19 @@ def test_a_fault_of_the_network_that_passes_is_never_blamed_on_the_file(
         assert server.misbehaved == {Fault.SHORT: 1}
         found: ChunkIndex = index(granule(server.url("a.h5")), ["h"])
         assert found.url == server.url("a.h5")
+
+
+def test_an_index_says_whether_its_url_answered_by_itself(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with h5py.File(file, "w") as opened:
+        opened["h"] = np.arange(3)
+    assert not index(granule(file), ["h"]).plain  # there is nobody to redirect
+    with RangeServer(file.parent) as server:
+        monkeypatch.setenv(ALLOW_HOSTS, server.host)
+        remote = Granule(id="a", product="ATL06", urls={"https": server.url(file.name)})
+        assert index(remote, ["h"]).plain
+        assert index(remote, ["h"]).plain  # as kept
+        signed = Granule(id="b", product="ATL06", urls={"https": server.url(f"{file.name}?signed")})
+        store.forget(signed)
+        assert not index(signed, ["h"]).plain

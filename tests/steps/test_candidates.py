@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eoscale import synthetic
+from eoscale.access.endpoints import ALLOW_HOSTS
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
 from eoscale.hdf5 import store
@@ -25,6 +26,7 @@ from eoscale.model.region import Region
 from eoscale.products import ATL06
 from eoscale.steps.candidates import candidates
 from eoscale.steps.observe import Observations, observe
+from tests.servers.ranges import RangeServer
 from tests.tracing import tracing
 
 H = "land_ice_segments/h_li"
@@ -138,3 +140,22 @@ def test_without_region_and_period_all_rows_are_candidates_and_one_round_is_enou
     assert left is not None
     assert set(left.values()) == {None}
     assert candidates(job_of(granules, Region.from_bbox(-55, 60, -20, 84)), fresh) is None
+
+
+def test_an_index_store_that_can_only_be_read_is_enough_where_it_has_the_index(
+    granules: GranuleList, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = job_of(granules, Region.from_bbox(-55, 60, -20, 84))
+    index(granules[0], job.full_paths)
+    expected = observe(job, granules[0])
+    store.forget(granules[0])
+    index(granules[0], job.full_paths)  # without zone map
+    with RangeServer(tmp_path / "indexes") as server:
+        monkeypatch.setenv(ALLOW_HOSTS, server.host)
+        monkeypatch.setenv("EOSCALE_INDEX_STORE", f"http://{server.host}")
+        for _ in range(2):
+            seen = observe(job, granules[0])
+            assert seen.chunks.requests == 0
+            assert seen.coordinate(TIME).tobytes() == expected.coordinate(TIME).tobytes()
+    (told,) = caplog.messages
+    assert told.startswith("zone maps are not kept: the index store ")

@@ -89,7 +89,9 @@ def main() -> int:
             runs, failed = measured(server.url, copies, able, said.repeat)
         failures |= failed
         told["latency"][latency] = {**report.facts(runs), "failed": failed}
-        title = ", ".join(f"{name} {value}" for name, value in {**about, "latency": latency}.items() if value)
+        title = ", ".join(
+            f"{name} {value}" for name, value in {**about, "latency": latency}.items() if value != {}
+        )
         ends = (f"{label} failed: {reason}" for label, reason in failed.items())
         sys.stdout.write("\n".join(["", title, *report.table(runs), "", *ends, ""]))
         if said.json:
