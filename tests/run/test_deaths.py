@@ -174,7 +174,7 @@ def disturbed(stand: Stand, output: Path, *, seconds: float, delay: float) -> Di
 def test_a_worker_killed_every_two_seconds_changes_no_byte(
     stand: Stand, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = disturbed(stand, tmp_path / "out.zarr", seconds=2.0, delay=0.45)
+    made = disturbed(stand, tmp_path / "out.zarr", seconds=2.0, delay=0.7)
     made.check(stand)
     with capsys.disabled():
         print(f"\n{made}")  # noqa: T201
