@@ -174,7 +174,7 @@ def disturbed(stand: Stand, output: Path, *, seconds: float, delay: float) -> Di
 def test_a_worker_killed_every_two_seconds_changes_no_byte(
     stand: Stand, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = disturbed(stand, tmp_path / "out.zarr", seconds=2.0, delay=0.7)
+    made = disturbed(stand, tmp_path / "out.zarr", seconds=2.0, delay=0.85)
     made.check(stand)
     with capsys.disabled():
         print(f"\n{made}")  # noqa: T201
@@ -215,15 +215,15 @@ def plainly(client: Client, stand: Stand, folder: Path) -> Future[Merged]:
 def test_at_a_death_a_second_a_run_ends_where_plain_dask_does_not(
     stand: Stand, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = disturbed(stand, tmp_path / "out.zarr", seconds=1.0, delay=0.3)
+    made = disturbed(stand, tmp_path / "out.zarr", seconds=1.0, delay=0.5)
     made.check(stand)
-    with stand.client(delay=0.3) as client:
+    with stand.client(delay=0.5) as client:
         began = time.perf_counter()
         plain = plainly(client, stand, tmp_path / "peace").result()
         in_peace = time.perf_counter() - began
     counts = [each.columns["count"].sum() for each in plain.values()]
     assert sum(counts) == made.result.ledger.binned("h_li")
-    with stand.client(delay=0.3) as client, Killer(client, seconds=1.0, seed=1) as killer:
+    with stand.client(delay=0.5) as client, Killer(client, seconds=1.0, seed=1) as killer:
         began = time.perf_counter()
         with pytest.raises((KilledWorker, TimeoutError)) as caught:
             plainly(client, stand, tmp_path / "deaths").result(timeout=2 * made.seconds)
