@@ -200,10 +200,11 @@ class Trial:
 
     def killed_at_change(self, number: int) -> bool:
         """Run until the bucket hears of its n-th change, and return whether the attempt was killed."""
-        left = count(number, -1)
+        left, before = count(number, -1), self.process
 
         def kill(path: str) -> None:
-            if next(left) == 1:
+            # what workers still do for the attempt that died last counts from the next one's beginning on
+            if self.process != before and next(left) == 1:
                 os.kill(self.process, signal.SIGKILL)
                 self.deaths.append(path)
 
