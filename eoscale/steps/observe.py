@@ -85,20 +85,6 @@ Observed: TypeAlias = Observations | AccessError | GranuleError
 """Observations, or why a granule has none."""
 
 
-def observe(job: Job, granule: Granule, *, columns: Iterable[str] | None = None) -> Observations:
-    """Return the observations that a job wants of one granule, as :func:`observations` does of many.
-
-    Raises
-    ------
-    AccessError, GranuleError
-        If the granule cannot be used.
-    """
-    (seen,) = observations(job, [granule], columns=columns)
-    if not isinstance(seen, Observations):
-        raise seen
-    return seen
-
-
 def observations(
     job: Job, granules: Sequence[Granule], *, columns: Iterable[str] | None = None
 ) -> Iterator[Observed]:

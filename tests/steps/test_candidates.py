@@ -25,8 +25,9 @@ from eoscale.model.recipe import Recipe
 from eoscale.model.region import Region
 from eoscale.products import ATL06
 from eoscale.steps.candidates import candidates
-from eoscale.steps.observe import Observations, observe
+from eoscale.steps.observe import Observations
 from tests.servers.ranges import RangeServer
+from tests.steps.observing import observe
 from tests.tracing import tracing
 
 H = "land_ice_segments/h_li"

@@ -19,9 +19,10 @@ from eoscale.model.receipt import REFUSALS
 from eoscale.model.recipe import Recipe
 from eoscale.model.region import Region
 from eoscale.products import ATL06, ATL08
-from eoscale.steps.observe import describe, observe
+from eoscale.steps.observe import describe
 from tests.hdf5 import shared
 from tests.servers.ranges import RangeServer
+from tests.steps.observing import observe
 
 SEGMENTS = "land_ice_segments"
 GREENLAND = Region.from_bbox(-55, 62, -25, 82)

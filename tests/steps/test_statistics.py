@@ -23,11 +23,12 @@ from eoscale.model.reduction import Partial
 from eoscale.model.region import Region
 from eoscale.products import ATL06
 from eoscale.steps import statistics
-from eoscale.steps.observe import Observations, observe
+from eoscale.steps.observe import Observations
 from eoscale.steps.statistics import Reduced, Summary
 from eoscale.write import partials
 from eoscale.write.partials import Part
 from eoscale.write.work import Work
+from tests.steps.observing import observe
 
 NUMBER = 5
 
