@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from eoscale.errors import AccessError, ChangedError, CredentialsError, ForbiddenError, ThrottledError, scrub
@@ -105,36 +104,6 @@ class Patience:
     def limit(self, nbytes: int) -> float:
         """Return the seconds that one attempt at so many bytes may take."""
         return self.answer_seconds + nbytes / self.bytes_per_second
-
-
-@dataclass
-class Pace:
-    """How long the answers of one host took lately, to tell which one is late."""
-
-    floor_seconds: float = 1.0
-    """No answer is late before."""
-    _lately: deque[float] = field(default_factory=lambda: deque(maxlen=64))
-
-    def record(self, seconds: float) -> None:
-        """Take note of an answer."""
-        self._lately.append(seconds)
-
-    @property
-    def late(self) -> float:
-        """Seconds after which an answer is worth a second request: thrice what nine of ten take.
-
-        Examples
-        --------
-        >>> pace = Pace()
-        >>> for _ in range(20):
-        ...     pace.record(2.0)
-        >>> pace.late
-        6.0
-        """
-        if len(self._lately) < 8:
-            return 5 * self.floor_seconds
-        ordered = sorted(self._lately)
-        return max(self.floor_seconds, 3 * ordered[len(ordered) * 9 // 10])
 
 
 async def insist(ask: Callable[[], Awaitable[T]], patience: Patience, name: str) -> T:

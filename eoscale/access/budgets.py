@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
-from eoscale.access.attempts import Pace, Patience
+from eoscale.access.attempts import Patience
+from eoscale.access.pace import Pace
 
 CONNECTIONS = 64
 """Requests in flight."""

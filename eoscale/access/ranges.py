@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from eoscale.access import budgets, transports
 from eoscale.access.attempts import Transient, hedged, insist
 from eoscale.access.head import Head
+from eoscale.access.pace import DISK, Link
 from eoscale.errors import AccessError, scrub
 
 T = TypeVar("T")
@@ -76,17 +77,22 @@ def coalesce(
     >>> coalesce(np.array([100, 0, 90_000]), np.array([50, 80, 10]), gap=64)
     (Span(start=0, stop=150, members=(1, 0)), Span(start=90000, stop=90010, members=(2,)))
     """
+    order = np.argsort(offsets, kind="stable")
+    starts = offsets[order]
     spans: list[Span] = []
-    for member in np.argsort(offsets, kind="stable").tolist():
-        start, stop = int(offsets[member]), int(offsets[member] + sizes[member])
-        if spans:
-            last = spans[-1]
-            joined = max(last.stop, stop)
-            if start - last.stop <= gap and joined - last.start <= limit:
-                spans[-1] = Span(last.start, joined, (*last.members, member))
-                continue
-        spans.append(Span(start, stop, (member,)))
-    return tuple(spans)
+    members: list[int] = []
+    begin = end = 0
+    for member, start, stop in zip(
+        order.tolist(), starts.tolist(), (starts + sizes[order]).tolist(), strict=True
+    ):
+        if members and start - end <= gap and max(end, stop) - begin <= limit:
+            end = max(end, stop)
+            members.append(member)
+            continue
+        if members:
+            spans.append(Span(begin, end, tuple(members)))
+        begin, end, members = start, stop, [member]
+    return (*spans, Span(begin, end, tuple(members))) if members else ()
 
 
 async def head(url: str) -> Head:
@@ -98,6 +104,12 @@ async def head(url: str) -> Head:
         If it cannot be reached.
     """
     return await _asked(url, 0, partial(transports.head, url))
+
+
+def link(url: str) -> Link:
+    """Return what the way to an object allows, as far as its host's answers have shown."""
+    host = transports.host(url)
+    return budgets.here().paces[host].link if host else DISK
 
 
 async def fetch(url: str, etag: str, spans: Sequence[Span]) -> list[memoryview]:
@@ -208,7 +220,7 @@ async def _asked(url: str, nbytes: int, ask: Callable[[], Awaitable[T]]) -> T:
         clock = asyncio.get_running_loop().time
         began = clock()
         answer = await ask()
-        pace.record(clock() - began)
+        pace.record(clock() - began, nbytes)
         return answer
 
     async def attempt() -> T:

@@ -28,15 +28,21 @@ class File:
         self.head = head
         self.cost = Cost(0, 0)
 
-    async def walk(self, walk: Walk[T]) -> T:
+    async def walk(self, walk: Walk[T], places: int) -> T:
         """Return what a walk makes of the file.
+
+        Parameters
+        ----------
+        walk : Walk
+        places : int
+            About how many it will read that lie apart.
 
         Raises
         ------
         AccessError
             If a range cannot be read exactly; and whatever the walk raises.
         """
-        return await driver.afar(self.head.size, self._fetch, walk)
+        return await driver.afar(self.head.size, self._fetch, walk, places, ranges.link(self.url))
 
     async def _fetch(self, asked: Sequence[Range]) -> list[memoryview]:
         self.cost += Cost(len(asked), sum(length for _, length in asked))

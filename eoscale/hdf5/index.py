@@ -19,6 +19,9 @@ from eoscale.model.granule import Granule
 
 _logger = logging.getLogger(__name__)
 
+_PLACES = 7
+"""In a file that the metadata of a variable lie in, with its share of those of its groups."""
+
 Indexed: TypeAlias = ChunkIndex | AccessError | GranuleError
 """An index, or why there is none."""
 
@@ -109,7 +112,7 @@ def siblings(granule: Granule, path: str) -> tuple[str, ...]:
 
     async def read() -> tuple[str, ...]:
         file = File(granule.url, await ranges.head(granule.url))
-        return await file.walk(names(file.head.size, path.rpartition("/")[0]))
+        return await file.walk(names(file.head.size, path.rpartition("/")[0]), _PLACES)
 
     try:
         return loop.run(read())
@@ -163,7 +166,7 @@ async def _read(granule: Granule, head: Head, paths: Sequence[str]) -> ChunkInde
     reason = ""
     try:
         try:
-            contents = await file.walk(datasets(head.size, paths))
+            contents = await file.walk(datasets(head.size, paths), _PLACES * len(paths))
         except Unfamiliar as construct:
             reason = str(construct)
             _logger.info("%s is indexed by libhdf5: %s", granule.id, reason)

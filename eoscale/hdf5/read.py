@@ -38,6 +38,10 @@ MOST_BYTES = 2**34
 were never written take no room in it."""
 
 
+_HEAPS = 8
+"""In which texts of varying length lie, or more."""
+
+
 class Reading(NamedTuple):
     """Values, and what reading them took."""
 
@@ -248,7 +252,7 @@ async def _read(index: ChunkIndex, columns: _Columns) -> Reading:
     file = File(index.url, Head(index.size, index.etag))
     in_heap = [path for path, column in columns.items() if column.dataset.in_heap]
     elements = b"".join(values[path].tobytes() for path in in_heap)
-    found = iter(await file.walk(texts(index.size, elements)) if elements else ())
+    found = iter(await file.walk(texts(index.size, elements), _HEAPS) if elements else ())
     for path in in_heap:
         shape = values[path].shape
         values[path] = np.array(list(islice(found, prod(shape))), np.dtypes.StringDType()).reshape(shape)

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eoscale.access.attempts import PASSING, Pace, Patience, Transient, hedged, insist, refusal
+from eoscale.access.attempts import PASSING, Patience, Transient, hedged, insist, refusal
 from eoscale.errors import AccessError, ChangedError, CredentialsError, ForbiddenError, ThrottledError
 
 QUICK = Patience(pause_seconds=0.0001)
@@ -145,28 +145,6 @@ def test_a_status_tells_what_to_do(status: int, after: float) -> None:
     error = meant.error if isinstance(meant, Transient) else meant
     assert type(error) is {**kinds, 503: ThrottledError}.get(status, AccessError)
     assert not isinstance(meant, Transient) or meant.after == after
-
-
-@given(st.lists(SECONDS, max_size=100), st.floats(0.001, 10))
-def test_few_of_the_answers_that_a_host_gave_lately_were_late(lately: Sequence[float], floor: float) -> None:
-    pace = Pace(floor_seconds=floor)
-    for seconds in lately:
-        pace.record(seconds)
-    last = lately[-64:]
-    assert pace.late >= floor
-    assert pace.late <= max(5 * floor, 3 * max(last, default=0))
-    if len(last) >= 8:
-        assert sum(seconds > pace.late for seconds in last) <= len(last) / 10
-
-
-@given(st.floats(0, 1000), st.integers(64, 200))
-def test_a_host_that_changed_its_pace_is_known_by_the_new_one(seconds: float, count: int) -> None:
-    pace = Pace()
-    for _ in range(count):
-        pace.record(1000)
-    for _ in range(64):
-        pace.record(seconds)
-    assert pace.late == max(pace.floor_seconds, 3 * seconds)
 
 
 class Answers:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from eoscale.access import budgets, loop, ranges
-from eoscale.access.attempts import Pace
+from eoscale.access.pace import Pace
 from eoscale.access.ranges import Cost, Span, coalesce
 from eoscale.errors import AccessError
 from tests.access import pieces

@@ -6,16 +6,17 @@ Source: HDF5 File Format Specification, "The Attribute Message", "The Attribute 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from math import prod
 from struct import Struct
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from eoscale.errors import CorruptGranuleError, UnsafeGranuleError, UnsupportedFilterError
+from eoscale.errors import CorruptGranuleError, GranuleError, UnsafeGranuleError, UnsupportedFilterError
 from eoscale.hdf5.format import fractal_heap, heaps, trees
 from eoscale.hdf5.format.checksum import lookup3
-from eoscale.hdf5.format.cursor import Cursor, File, text
+from eoscale.hdf5.format.cursor import Cursor, File, remembered, text
 from eoscale.hdf5.format.datatypes import DType, datatype
 from eoscale.hdf5.format.messages import dataspace
 from eoscale.hdf5.format.objects import (
@@ -35,6 +36,7 @@ _LARGEST = 2**20
 _DECODING = ("_FillValue", "scale_factor", "add_offset")
 """Without these values would be decoded wrongly."""
 _BY_NAME = 8
+_ELSEWHERE = object()
 _SIZES = Struct("<BHHH")
 
 
@@ -59,13 +61,18 @@ def attributes(file: File, found: list[Message], wanted: Sequence[str]) -> Walk[
     GranuleError, Unfamiliar
         If one of them cannot be read, or left out without decoding values wrongly.
     """
-    bodies = yield from together(resolved(file, message) for message in found if message.type == ATTRIBUTE)
+    stated = [message for message in found if message.type == ATTRIBUTE]
+    bodies = [message.read() for message in stated if not message.flags & SHARED]
+    bodies += yield from together(resolved(file, message) for message in stated if message.flags & SHARED)
     info = only(found, ATTRIBUTE_INFO)
     if info is not None:
         bodies += yield from _dense(file, info.read(), wanted)
-    chosen = {name: body for name, body in map(_named, bodies) if name in wanted}
-    values = yield from together(_value(file, name, body) for name, body in chosen.items())
-    return {name: value for name, value in zip(chosen, values, strict=True) if value is not None}
+    chosen = {name: body for name, body in zip(map(_name, bodies), bodies, strict=True) if name in wanted}
+    values = {name: _own(body) for name, body in chosen.items()}
+    rest = [name for name, value in values.items() if value is _ELSEWHERE]
+    found_there = yield from together(_value(file, chosen[name]) for name in rest)
+    values.update(zip(rest, found_there, strict=True))
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _dense(file: File, info: Cursor, wanted: Sequence[str]) -> Walk[list[Cursor]]:
@@ -101,27 +108,39 @@ def _head(cursor: Cursor) -> _Head:
     return _Head(version, flags * (version > 1), *sizes)
 
 
-def _part(cursor: Cursor, head: _Head, size: int) -> Cursor:
+def _part(cursor: Cursor, head: _Head, size: int) -> memoryview:
     piece = cursor.take(size)
     cursor.skip(-size % 8 if head.version == 1 else 0)
-    return Cursor(cursor.file, piece)
+    return piece
 
 
-def _named(body: Cursor) -> tuple[str, Cursor]:
-    """Return the name of an attribute beside it: few of them are wanted, and the others not read further."""
-    cursor = Cursor(body.file, body.data)
+@remembered
+def _name(cursor: Cursor) -> str:
+    """Return the name of an attribute: few of them are wanted, and the others not read further."""
     name, end, _ = text(cursor.take(_head(cursor).name_size)).partition("\0")
     if not end:
         raise CorruptGranuleError(f"the name of attribute {name!r} has no end: damaged")
-    return name, body
+    return name
 
 
-def _value(file: File, name: str, cursor: Cursor) -> Walk[Any]:
+@remembered
+def _own(cursor: Cursor) -> object:
+    """Return the value of an attribute, or :data:`_ELSEWHERE` if its message alone does not tell it."""
+    with suppress(GranuleError, Unfamiliar):
+        try:
+            next(_value(cursor.file, cursor))
+        except StopIteration as end:
+            return end.value
+    return _ELSEWHERE
+
+
+def _value(file: File, cursor: Cursor) -> Walk[Any]:
     """Return a value, or None where there is none or it is of a type that numpy lacks."""
+    name = _name(cursor)
     head = _head(cursor)
     _part(cursor, head, head.name_size)
-    type_ = Message(DATATYPE, SHARED * (head.flags & 1), _part(cursor, head, head.type_size))
-    space = Message(DATASPACE, SHARED * (head.flags >> 1 & 1), _part(cursor, head, head.space_size))
+    type_ = Message(DATATYPE, SHARED * (head.flags & 1), file, _part(cursor, head, head.type_size))
+    space = Message(DATASPACE, SHARED * (head.flags >> 1 & 1), file, _part(cursor, head, head.space_size))
     kind = datatype((yield from resolved(file, type_)))
     shape = dataspace((yield from resolved(file, space))).shape
     if shape is None:

@@ -7,6 +7,7 @@ anything is asked for, and against the piece before anything is read.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from struct import Struct
 from typing import Any, TypeVar
 
@@ -23,6 +24,8 @@ _TIMES_READ = 8
 """Structures do not overlap and are remembered, so that metadata can hardly weigh more than the file."""
 _SLACK = 2**20
 _WIDTHS = (2, 4, 8)
+_LONG = 1024
+"""Bytes of a structure that is not worth remembering."""
 
 
 class File:
@@ -233,6 +236,30 @@ class Cursor:
         computed = lookup3(self.data[start : self.at])
         if computed != self.uint(4):
             raise CorruptGranuleError("metadata do not agree with their checksum: damaged, fetch it anew")
+
+
+def remembered(parse: Callable[[Cursor], T]) -> Callable[[Cursor], T]:
+    """Return what reads a structure that holds all it says, and equal ones only once.
+
+    The variables of all beams, and of all granules, are described in the same bytes, as a rule.
+
+    Parameters
+    ----------
+    parse : callable
+        Of a cursor, whose file it does not read; what it returns is never changed.
+    """
+
+    @lru_cache(maxsize=1024)
+    def parsed(body: bytes, offset_size: int, length_size: int) -> T:
+        return parse(Cursor(File(len(body), 0, offset_size, length_size), memoryview(body)))
+
+    def read(cursor: Cursor) -> T:
+        file = cursor.file
+        if cursor.left > _LONG:
+            return parse(Cursor(file, cursor.data, cursor.at))
+        return parsed(bytes(cursor.data[cursor.at :]), file.offset_size, file.length_size)
+
+    return read
 
 
 def text(raw: bytes | memoryview) -> str:

@@ -13,7 +13,7 @@ from eoscale.hdf5.format import chunk_indexes, messages
 from eoscale.hdf5.format.attributes import attributes
 from eoscale.hdf5.format.chunk_indexes import Chunking, Table
 from eoscale.hdf5.format.cursor import File
-from eoscale.hdf5.format.datatypes import DType, datatype
+from eoscale.hdf5.format.datatypes import DType, only_datatype
 from eoscale.hdf5.format.groups import is_group
 from eoscale.hdf5.format.messages import CHUNKED, COMPACT, Dataspace, Layout
 from eoscale.hdf5.format.objects import (
@@ -123,7 +123,7 @@ def _described(file: File, found: list[Message]) -> Walk[_Described]:
     space = messages.dataspace((yield from resolved(file, _one(found, DATASPACE))))
     if space.shape is None:
         raise UnsupportedFilterError("has no values at all (a null dataspace): expected numbers")
-    kind = datatype((yield from resolved(file, _one(found, DATATYPE))))
+    kind = only_datatype((yield from resolved(file, _one(found, DATATYPE))))
     pipeline, new, old = (only(found, number) for number in (PIPELINE, FILL, OLD_FILL))
     filters = () if pipeline is None else messages.pipeline((yield from resolved(file, pipeline)))
     fill = b""

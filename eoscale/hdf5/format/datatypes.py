@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from eoscale.errors import CorruptGranuleError, UnsafeGranuleError
-from eoscale.hdf5.format.cursor import Cursor
+from eoscale.hdf5.format.cursor import Cursor, remembered
 
 _DEEPEST = 16
 _LARGEST = 2**24
@@ -58,6 +58,10 @@ def datatype(cursor: Cursor, depth: int = 0) -> Datatype:
     if found.dtype.itemsize != size:
         raise CorruptGranuleError(f"a type of {size} bytes takes {found.dtype.itemsize}: damaged")
     return found
+
+
+only_datatype = remembered(datatype)
+"""The same, of a cursor of which nothing else is read."""
 
 
 class _Head(NamedTuple):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from math import exp
 from typing import TypeAlias, TypeVar
 
+from eoscale.access.budgets import CONNECTIONS
+from eoscale.access.pace import Link
 from eoscale.hdf5.format.contents import page_size
 from eoscale.hdf5.format.walk import Range, Walk
 
@@ -13,52 +16,87 @@ T = TypeVar("T")
 Fetch: TypeAlias = Callable[[Sequence[Range]], Awaitable[Sequence[memoryview]]]
 """From ranges to their bytes, each exactly as long as asked for, all at once."""
 
-_SMALL = 2**21
-"""Bytes; a file up to this size is taken whole, in one request."""
-_LARGE = 2**28
-"""Bytes; in a file from this size on, chunks between two pieces of metadata are large too."""
-_SCATTERED, _SCATTERED_WIDELY, _PAGED = 2**17, 2**14, 2**18
-"""Bytes of a block. Metadata lie all over a file as libhdf5 writes it unless told otherwise: larger blocks
-save few requests and fetch mostly values. In pages they lie together."""
+_PIECE = 2**22
+"""Bytes; of what lies in one run, so much is asked for in one request."""
+_BLOCKS = tuple(1 << power for power in range(14, 23))
+"""Bytes of a block."""
+_PAGED = 2**18
+"""Bytes of a block of a file in pages, which keep its metadata together."""
+_MOST = 0.9
+"""Of the blocks of a file: where more hold metadata, it is taken whole."""
+_REQUEST_SECONDS, _BYTE_SECONDS = 3e-4, 1e-9
+"""Of a processor, that a request and a byte of an answer take."""
 
 
-def block_size(size: int, page: int = 0) -> int:
-    """Return the bytes that are fetched at a time of a file.
+def block_size(size: int, places: int, link: Link, page: int = 0) -> int:
+    """Return the bytes that are fetched at a time of a file whose metadata are read.
+
+    Requests cost time, and so do bytes that nobody wanted: large blocks are best of a small file, or where
+    answers are long in coming, small ones of a large file. A file is taken whole that has something in nearly
+    all of its blocks.
 
     Parameters
     ----------
     size : int
         Bytes of the file.
+    places : int
+        How many there are in it of metadata that are wanted, anywhere.
+    link : Link
+        What the way to it allows.
     page : int
         Bytes of its pages; 0 where it has none.
 
+    Returns
+    -------
+    int
+        ``size`` if the file is to be taken whole.
+
     Examples
     --------
-    >>> block_size(300_000), block_size(36_000_000), block_size(36_000_000, page=8 * 2**20)
-    (300000, 131072, 262144)
+    >>> region = Link(latency=0.02, bandwidth=80e6)
+    >>> block_size(36_000_000, 200, region), block_size(2_000_000_000, 200, region)
+    (36000000, 16384)
     """
-    if size <= _SMALL:
+    best = min(_BLOCKS, key=lambda block: _seconds(size, places, link, block))
+    if _touched(size, places, best) > _MOST:
         return max(1, size)
-    scattered = _SCATTERED_WIDELY if size >= _LARGE else _SCATTERED
-    return min(_PAGED, max(scattered, page)) if page else scattered
+    return min(_PAGED, max(best, page)) if page else best
+
+
+def _touched(size: int, places: int, block: int) -> float:
+    """Return the share of a file's blocks in which some of the places lie, if these lie anywhere."""
+    return 1 - exp(-places * block / size) if size else 1.0
+
+
+def _seconds(size: int, places: int, link: Link, block: int) -> float:
+    """Return what fetching the places takes of what all requests of a process share."""
+    nbytes = _touched(size, places, block) * size
+    latency, byte = link.latency / CONNECTIONS, 1 / (link.bandwidth * CONNECTIONS)
+    return nbytes / block * (_REQUEST_SECONDS + latency) + nbytes * (_BYTE_SECONDS + byte)
 
 
 class Blocks:
     """A file far away as blocks, each of which is fetched once, when something in it is asked for."""
 
-    def __init__(self, size: int, fetch: Fetch, page: int = 0) -> None:
+    def __init__(self, size: int, fetch: Fetch, block: int) -> None:
         self.size = size
-        self.block = block_size(size, page)
+        self.block = block
         self._fetch = fetch
         self._held: dict[int, memoryview] = {}
         """By number: the bytes from the beginning of that block on, at least to its end."""
 
     async def read(self, ranges: Sequence[Range]) -> list[memoryview]:
         """Return the bytes of ranges that lie in the file; blocks that are lacking are fetched at once."""
+        await self.hold(ranges)
+        return [self._cut(asked) for asked in ranges]
+
+    async def hold(self, ranges: Sequence[Range]) -> None:
+        """Fetch the blocks of ranges that are lacking."""
         lacking = sorted({n for asked in ranges for n in self._numbers(asked)} - self._held.keys())
+        most = max(1, _PIECE // self.block)
         runs: list[list[int]] = []
         for number in lacking:
-            if runs and runs[-1][-1] == number - 1:
+            if runs and runs[-1][-1] == number - 1 and len(runs[-1]) < most:
                 runs[-1].append(number)
             else:
                 runs.append([number])
@@ -68,7 +106,6 @@ class Blocks:
             for run, body in zip(runs, bodies, strict=True):
                 for place, number in enumerate(run):
                     self._held[number] = body[place * self.block :]
-        return [self._cut(asked) for asked in ranges]
 
     def _numbers(self, asked: Range) -> range:
         offset, length = asked
@@ -83,11 +120,15 @@ class Blocks:
         first = self._held[numbers[0]]
         if begin + length <= len(first):
             return first[begin : begin + length]
-        pieces = [self._held[number][: self.block] for number in numbers]
-        return memoryview(b"".join(pieces))[begin : begin + length]
+        starts = (number * self.block for number in numbers)
+        pieces = [
+            self._held[start // self.block][max(0, offset - start) : min(self.block, offset + length - start)]
+            for start in starts
+        ]
+        return memoryview(b"".join(pieces))
 
 
-async def afar(size: int, fetch: Fetch, walk: Walk[T]) -> T:
+async def afar(size: int, fetch: Fetch, walk: Walk[T], places: int, link: Link) -> T:
     """Return what a walk makes of a file far away, in blocks that suit the file.
 
     Parameters
@@ -96,16 +137,23 @@ async def afar(size: int, fetch: Fetch, walk: Walk[T]) -> T:
         Bytes of the file.
     fetch : callable
     walk : Walk
+    places, link
+        As of :func:`block_size`.
 
     Raises
     ------
     AccessError
         As ``fetch`` does; and whatever the walk raises.
     """
-    blocks = Blocks(size, fetch)
+    block = block_size(size, places, link)
+    if block >= size:
+        blocks = Blocks(size, fetch, _PIECE)
+        await blocks.hold([(0, size)])
+        return await through(blocks, walk)
+    blocks = Blocks(size, fetch, block)
     page = await through(blocks, page_size(size))
-    if block_size(size, page) != blocks.block:
-        blocks = Blocks(size, fetch, page)
+    if block_size(size, places, link, page) != block:
+        blocks = Blocks(size, fetch, block_size(size, places, link, page))
     return await through(blocks, walk)
 
 

@@ -17,7 +17,7 @@ from eoscale.hdf5.format.chunk_indexes import (
     IMPLICIT,
     SINGLE,
 )
-from eoscale.hdf5.format.cursor import Cursor
+from eoscale.hdf5.format.cursor import Cursor, remembered
 from eoscale.hdf5.format.walk import Unfamiliar
 from eoscale.model.chunk_index import Filter
 
@@ -141,6 +141,7 @@ def _chunked(cursor: Cursor) -> Layout:
     )
 
 
+@remembered
 def pipeline(cursor: Cursor) -> tuple[Filter, ...]:
     """Return what a filter pipeline message says, in the order in which filters were applied.
 

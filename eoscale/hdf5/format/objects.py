@@ -25,11 +25,12 @@ class Message(NamedTuple):
 
     type: int
     flags: int
-    body: Cursor
+    file: File
+    body: memoryview
 
     def read(self) -> Cursor:
         """Return a cursor at the beginning of the body."""
-        return Cursor(self.body.file, self.body.data)
+        return Cursor(self.file, self.body)
 
 
 def messages(file: File, address: int) -> Walk[list[Message]]:
@@ -93,7 +94,7 @@ def _old_messages(block: Cursor) -> list[Message]:
     found = []
     while block.left >= 8:
         kind, size, flags = block.unpack(_OLD_HEAD)
-        found.append(Message(kind, flags, Cursor(block.file, block.take(size))))
+        found.append(Message(kind, flags, block.file, block.take(size)))
     return found
 
 
@@ -130,7 +131,7 @@ def _new_messages(block: Cursor, size: int, *, ordered: bool) -> list[Message]:
         block.skip(2 * ordered)
         if block.at + length > end:
             raise CorruptGranuleError("a message is longer than its object header: damaged")
-        found.append(Message(kind, flags, Cursor(block.file, block.take(length))))
+        found.append(Message(kind, flags, block.file, block.take(length)))
     block.skip(end - block.at)
     block.verify()
     return found

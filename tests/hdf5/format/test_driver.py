@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Sequence
 
 import h5py
@@ -9,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eoscale.access.pace import Link
 from eoscale.hdf5.format import Range, Walk, datasets, driver
 from eoscale.hdf5.format.cursor import Cursor, File
-from eoscale.hdf5.format.driver import Blocks, afar, over, through
+from eoscale.hdf5.format.driver import Blocks, afar, block_size, over, through
 from eoscale.hdf5.format.walk import together
 
 CONTENT = bytes(range(251)) * 11
+REGION = Link(latency=0.02, bandwidth=80e6)
 
 
 class Fetcher:
@@ -48,8 +51,7 @@ def walk(asked: list[list[Range]]) -> Walk[list[bytes]]:
 @given(rounds(), st.sampled_from([1, 7, 64, 1000, 5000]))
 def test_blocks_give_the_bytes_of_the_file_and_fetch_each_once(asked: list[list[Range]], block: int) -> None:
     fetcher = Fetcher(CONTENT)
-    blocks = Blocks(len(CONTENT), fetcher)
-    blocks.block = block
+    blocks = Blocks(len(CONTENT), fetcher, block)
     expected = [CONTENT[offset : offset + length] for ranges in asked for offset, length in ranges]
     assert asyncio.run(through(blocks, walk(asked))) == expected == over(CONTENT, walk(asked))
     touched = [n for offset, length in fetcher.asked for n in range(offset, offset + length)]
@@ -101,17 +103,66 @@ def test_a_block_is_as_long_as_suits_the_file(
     options = {"fs_strategy": "page", "fs_page_size": 2**20} if paged else {}
     with h5py.File(path, "w", **options) as file:
         file.create_dataset("h", data=np.zeros(2**22, np.uint8), chunks=(2**16,))
-    fetcher = Fetcher(path.read_bytes())
-    found = asyncio.run(afar(len(fetcher.content), fetcher, datasets(len(fetcher.content), ["h"])))
+    content = path.read_bytes()
+    fetcher = Fetcher(content)
+    near = Link(latency=1e-5, bandwidth=1e8)
+    found = asyncio.run(afar(len(content), fetcher, datasets(len(content), ["h"]), 2, near))
     assert found.datasets["h"].offsets.size == 64
     lengths = {length for _, length in fetcher.asked}
+    block = block_size(len(content), 2, near)
+    assert block < driver._PAGED
     assert (driver._PAGED in lengths) == paged
-    assert driver._SCATTERED in lengths
-    assert sum(length for _, length in fetcher.asked) < len(fetcher.content) / 2
+    assert block in lengths
+    assert sum(length for _, length in fetcher.asked) < len(content) / 2
+
+
+@pytest.mark.parametrize("size", [0, 1, 300_000, 9_000_001])
+def test_a_file_that_is_taken_whole_comes_in_few_requests_at_once(size: int) -> None:
+    fetcher = Fetcher(random.Random(size).randbytes(size))  # noqa: S311  no secret
+    rounds: list[int] = []
+
+    async def fetch(asked: Sequence[Range]) -> list[memoryview]:
+        rounds.append(len(asked))
+        return await fetcher(asked)
+
+    def walk() -> Walk[bytes]:
+        bodies = yield [(at, min(1000, size - at)) for at in range(0, size, 1000)]
+        return b"".join(bodies)
+
+    assert asyncio.run(afar(size, fetch, walk(), 10**6, REGION)) == fetcher.content
+    assert rounds == ([-(-size // 2**22)] if size else [])
+
+
+SIZES, PLACES = st.integers(1, 2**40), st.integers(1, 10**5)
+LINKS = st.builds(Link, latency=st.floats(1e-5, 2), bandwidth=st.floats(1e4, 1e10))
+
+
+@given(SIZES, PLACES, LINKS)
+def test_a_block_of_another_size_would_not_take_less_time(size: int, places: int, link: Link) -> None:
+    block = block_size(size, places, link)
+    if block == size:
+        # blocks of a file that is not taken whole leave a tenth of it out
+        assert 1 - np.exp(-places * 2**22 / size) > 0.9
+    else:
+        seconds = {other: driver._seconds(size, places, link, other) for other in driver._BLOCKS}
+        assert seconds[block] == min(seconds.values())
+
+
+@given(SIZES, PLACES, LINKS, st.floats(1, 100))
+def test_the_longer_an_answer_is_in_coming_the_more_is_asked_for_at_once(
+    size: int, places: int, link: Link, times: float
+) -> None:
+    slower = link._replace(latency=link.latency * times)
+    assert block_size(size, places, slower) >= block_size(size, places, link)
+
+
+@given(SIZES, PLACES, LINKS)
+def test_pages_are_read_in_pieces_unless_the_file_is_taken_whole(size: int, places: int, link: Link) -> None:
+    block = block_size(size, places, link)
+    paged = block_size(size, places, link, page=2**23)
+    assert paged == (size if block == size else driver._PAGED)
 
 
 def test_small_files_are_taken_whole_and_large_ones_in_small_pieces() -> None:
-    sizes = [driver.block_size(size) for size in (0, 1, 2**21, 2**21 + 1, 2**28 - 1, 2**28, 2**33)]
-    assert sizes == [1, 1, 2**21, 2**17, 2**17, 2**14, 2**14]
-    assert driver.block_size(2**33, page=2**23) == 2**18
-    assert driver.block_size(2**30, page=4096) == 2**14
+    sizes = [block_size(size, 200, REGION) for size in (0, 1, 300_000, 36_000_000, 200_000_000, 2**31, 2**33)]
+    assert sizes == [1, 1, 300_000, 36_000_000, 2**14, 2**14, 2**14]

@@ -1,0 +1,75 @@
+"""Pace: how a host answers, so that late answers are known, and what to ask it for can be chosen."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+_SMALL = 2**17
+"""Bytes, up to which an answer takes as long as its first byte does, or little more."""
+
+
+class Link(NamedTuple):
+    """What the way to a host allows, as far as its answers have shown."""
+
+    latency: float = 0.03
+    """Seconds until the first byte of an answer."""
+    bandwidth: float = 80e6
+    """Bytes a second over one connection."""
+
+
+DISK = Link(latency=1e-4, bandwidth=1e9)
+"""A disk of this machine."""
+
+
+@dataclass
+class Pace:
+    """How long the answers of one host took lately."""
+
+    floor_seconds: float = 1.0
+    """No answer is late before."""
+    _lately: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=64))
+    """Seconds and bytes."""
+
+    def record(self, seconds: float, nbytes: int = 0) -> None:
+        """Take note of an answer."""
+        self._lately.append((seconds, nbytes))
+
+    @property
+    def late(self) -> float:
+        """Seconds after which an answer is worth a second request: thrice what nine of ten take.
+
+        Examples
+        --------
+        >>> pace = Pace()
+        >>> for _ in range(20):
+        ...     pace.record(2.0)
+        >>> pace.late
+        6.0
+        """
+        if len(self._lately) < 8:
+            return 5 * self.floor_seconds
+        ordered = sorted(seconds for seconds, _ in self._lately)
+        return max(self.floor_seconds, 3 * ordered[len(ordered) * 9 // 10])
+
+    @property
+    def link(self) -> Link:
+        """What the best of these answers show; where there are none, what a bucket in the region allows.
+
+        The best, since all others waited for something else too: this process, or a busy server.
+
+        Examples
+        --------
+        >>> pace = Pace()
+        >>> pace.record(0.5)
+        >>> pace.record(1.5, 50_000_000)
+        >>> pace.link
+        Link(latency=0.5, bandwidth=50000000.0)
+        """
+        usual = Link()
+        latency = min(
+            (seconds for seconds, nbytes in self._lately if nbytes <= _SMALL), default=usual.latency
+        )
+        rates = [nbytes / max(seconds - latency, 1e-6) for seconds, nbytes in self._lately if nbytes > _SMALL]
+        return Link(latency, max(rates, default=usual.bandwidth))
