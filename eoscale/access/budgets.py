@@ -21,6 +21,8 @@ HEDGES = 4
 """Second requests for late ranges in flight, beside them."""
 IN_FLIGHT = 64 * 2**20
 """Bytes that have been asked for and are not yet worked on."""
+HELD = 128 * 2**20
+"""Bytes of files that are kept while their metadata are read."""
 PATIENCE = Patience()
 _PIECES = 64
 """That a thread takes at once, at most."""
@@ -132,6 +134,7 @@ class Budgets:
     connections: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONNECTIONS))
     hedges: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HEDGES))
     in_flight: Allowance = field(default_factory=lambda: Allowance(IN_FLIGHT))
+    held: Allowance = field(default_factory=lambda: Allowance(HELD))
     crew: Crew = field(default_factory=Crew)
     paces: defaultdict[str, Pace] = field(default_factory=lambda: defaultdict(Pace))
     """By host."""

@@ -30,7 +30,7 @@ from eoscale.model.zone_map import ZoneMap
 
 T = TypeVar("T")
 
-FORMAT = 2
+FORMAT = 3
 """Version of the file; written into it, and checked on reading."""
 _DESCRIPTION, _DIGEST = b"eoscale", b"blake2"
 _TABLES = ("offsets", "sizes", "masks")
@@ -86,11 +86,13 @@ def to_bytes(index: ChunkIndex) -> bytes:
     True
     """
     datasets = [index.datasets[path] for path in sorted(index.datasets)]
+    kinds: dict[str, int] = {}  # in the order of their first variable
     stated = {
         "format": FORMAT,
         **{name: getattr(index, name) for name in _FACTS},
         "absent": sorted(index.absent),
-        "datasets": [_described(dataset) for dataset in datasets],
+        "datasets": [_described(dataset, kinds) for dataset in datasets],
+        "kinds": list(kinds),
         "zones": {path: _mapped(index.zones[path]) for path in sorted(index.zones)},
     }
     text = _text(stated).encode()
@@ -147,7 +149,8 @@ def _index(content: bytes) -> ChunkIndex:
     if _a(int, stated["format"]) != FORMAT:
         raise FormatError(f"is of format {stated['format']}, expected {FORMAT}")
     facts: dict[str, Any] = {name: _a(kind, stated[name]) for name, kind in _FACTS.items()}
-    layouts = [_layout(each) for each in stated["datasets"]]
+    kinds = {number: _kind(_a(str, text)) for number, text in enumerate(stated["kinds"])}
+    layouts = [_layout(each, kinds) for each in stated["datasets"]]
     grids = [_grid(layout) for layout in layouts]
     counts = [prod(grid) for grid in grids]
     columns = _columns(file, sum(counts))
@@ -158,7 +161,7 @@ def _index(content: bytes) -> ChunkIndex:
     return ChunkIndex(
         **facts,
         absent=frozenset(_a(str, path) for path in stated["absent"]),
-        zones={path: _zones(path, each, layouts) for path, each in stated["zones"].items()},
+        zones=_zones(stated["zones"], {layout["path"]: layout["shape"] for layout in layouts}),
         datasets={dataset.path: dataset for dataset in _datasets(layouts, grids, columns)},
     )
 
@@ -167,18 +170,22 @@ def _text(stated: object) -> str:
     return json.dumps(stated, default=integer, separators=(",", ":"))
 
 
-def _described(dataset: DatasetIndex) -> dict[str, object]:
-    return {
-        "path": dataset.path,
-        "shape": list(dataset.shape),
+def _described(dataset: DatasetIndex, kinds: dict[str, int]) -> dict[str, object]:
+    """Return what is a variable's own, and the number of its kind: beams repeat the others."""
+    kind = {
         "dtype": plain.state_dtype(dataset.dtype),
         "chunk_shape": list(dataset.chunk_shape),
         "filters": [[step.id, step.name, *step.parameters] for step in dataset.filters],
         "fill": b64encode(dataset.fill).decode(),
-        "inline": None if dataset.inline is None else b64encode(dataset.inline).decode(),
         "clipped": bool(dataset.clipped),
         "in_heap": bool(dataset.in_heap),
-        "attributes": _text({name: plain.state_value(each) for name, each in dataset.attributes.items()}),
+        "attributes": {name: plain.state_value(each) for name, each in dataset.attributes.items()},
+    }
+    return {
+        "path": dataset.path,
+        "shape": list(dataset.shape),
+        "inline": None if dataset.inline is None else b64encode(dataset.inline).decode(),
+        "kind": kinds.setdefault(_text(kind), len(kinds)),
     }
 
 
@@ -187,53 +194,54 @@ def _mapped(zones: ZoneMap) -> dict[str, object]:
     return {"rows": zones.rows, **arrays}
 
 
-def _zones(path: str, stated: Mapping[str, Any], layouts: Iterable[Mapping[str, Any]]) -> ZoneMap:
-    """Return a zone map, which checks itself, if it is of as many rows as its variable has."""
-    arrays = {name: plain.value(stated[name]) for name in _ZONES}
-    types = {name: array.dtype.str for name, array in arrays.items()}
-    (rows,) = {layout["shape"][0] for layout in layouts if layout["path"] == path}
-    if types != _ZONES or stated["rows"] != rows:
-        raise ValueError(f"{path} has {rows} rows, its zone map {stated['rows']}, in arrays of {types}")
-    arrays["times"] = arrays["times"].view("M8[ns]")
-    return ZoneMap(rows=rows, **arrays)
+def _zones(stated: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, ZoneMap]:
+    """Return zone maps, which check themselves, if they are of as many rows as their variables have."""
+    zones = {}
+    for path, each in stated.items():
+        arrays = {name: plain.value(each[name]) for name in _ZONES}
+        types = {name: array.dtype.str for name, array in arrays.items()}
+        rows = shapes[path][0]
+        if types != _ZONES or each["rows"] != rows:
+            raise ValueError(f"{path} has {rows} rows, its zone map {each['rows']}, in arrays of {types}")
+        arrays["times"] = arrays["times"].view("M8[ns]")
+        zones[path] = ZoneMap(rows=rows, **arrays)
+    return zones
 
 
-def _layout(stated: Mapping[str, Any]) -> dict[str, Any]:
+def _layout(stated: Mapping[str, Any], kinds: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     """Return what describes a variable, without its tables, checked."""
-    path, dtype = _a(str, stated["path"]), plain.dtype(stated["dtype"])
-    shape, chunk_shape = _integers(stated["shape"]), _integers(stated["chunk_shape"])
-    if not dtype.itemsize or min(shape, default=0) < 0 or min(chunk_shape, default=1) < 1:
-        raise ValueError(f"{path} has the shape {shape}, in chunks of {chunk_shape}, of {dtype}")
-    safety.check_shape(path, shape, chunk_shape, dtype.itemsize)
-    fill = b64decode(stated["fill"])
+    path, shape, kind = _a(str, stated["path"]), _integers(stated["shape"]), kinds[stated["kind"]]
+    chunk_shape, itemsize = kind["chunk_shape"], kind["dtype"].itemsize
+    if min(shape, default=0) < 0:
+        raise ValueError(f"{path} has the shape {shape}")
+    safety.check_shape(path, shape, chunk_shape, itemsize)
     inline = None if stated["inline"] is None else b64decode(stated["inline"])
-    if len(fill) not in (0, dtype.itemsize):
-        raise ValueError(f"{path} has a fill value of {len(fill)} bytes, expected {dtype.itemsize}")
-    if inline is not None and len(inline) != prod(shape) * dtype.itemsize:
-        raise ValueError(f"{path} has {len(inline)} bytes, expected {shape} of {dtype}")
+    if inline is not None and len(inline) != prod(shape) * itemsize:
+        raise ValueError(f"{path} has {len(inline)} bytes, expected {shape} of {kind['dtype']}")
+    return {**kind, "path": path, "shape": shape, "inline": inline}
+
+
+@lru_cache(maxsize=1024)
+def _kind(text: str) -> Mapping[str, Any]:
+    """Return what variables of a kind share, checked: the same in all beams of all granules, as a rule."""
+    stated = json.loads(text)
+    dtype, chunk_shape = plain.dtype(stated["dtype"]), _integers(stated["chunk_shape"])
+    fill = b64decode(stated["fill"])
+    if not dtype.itemsize or min(chunk_shape, default=1) < 1 or len(fill) not in (0, dtype.itemsize):
+        raise ValueError(f"chunks of {chunk_shape}, of {dtype}, filled with {len(fill)} bytes")
+    attributes = {name: plain.value(each) for name, each in stated["attributes"].items()}
     return {
-        "path": path,
-        "shape": shape,
         "dtype": dtype,
         "chunk_shape": chunk_shape,
         "filters": tuple(_filter(code, name, *values) for code, name, *values in stated["filters"]),
         "fill": fill,
-        "inline": inline,
         "clipped": _a(bool, stated["clipped"]),
         "in_heap": _a(bool, stated["in_heap"]),
-        "attributes": _attributes(_a(str, stated["attributes"])),
+        "attributes": MappingProxyType(attributes),
     }
 
 
-@lru_cache(maxsize=1024)
-def _attributes(text: str) -> Mapping[str, Any]:
-    # the same in all beams of all granules, as a rule
-    return MappingProxyType({name: plain.value(stated) for name, stated in json.loads(text).items()})
-
-
-@lru_cache(maxsize=256, typed=True)
 def _filter(code: SupportsIndex, name: str, *parameters: SupportsIndex) -> Filter:
-    # a few are shared by all variables of all granules
     return Filter(id=integer(code), name=_a(str, name), parameters=_integers(parameters))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from eoscale.access import ranges
+from eoscale.access import budgets, ranges
 from eoscale.access.head import Head
 from eoscale.access.ranges import Cost, Span
 from eoscale.hdf5.format import Range, Walk, driver
@@ -42,7 +42,9 @@ class File:
         AccessError
             If a range cannot be read exactly; and whatever the walk raises.
         """
-        return await driver.afar(self.head.size, self._fetch, walk, places, ranges.link(self.url))
+        size, link = self.head.size, ranges.link(self.url)
+        async with budgets.here().held.of(driver.held(size, places, link)):
+            return await driver.afar(size, self._fetch, walk, places, link)
 
     async def _fetch(self, asked: Sequence[Range]) -> list[memoryview]:
         self.cost += Cost(len(asked), sum(length for _, length in asked))

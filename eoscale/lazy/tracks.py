@@ -39,7 +39,7 @@ def open(  # noqa: A001  the library's front door
 ) -> dask_geopandas.GeoDataFrame:
     """Return the observations of tracks as a lazy GeoDataFrame, one partition for some granules.
 
-    Nothing but the indexes of the first granules is read before it is computed. Then only the chunks are
+    Nothing but the index of the first granule is read before it is computed. Then only the chunks are
     read that hold rows inside the region, of the columns that the graph asks for, each once. A granule that
     cannot be used raises: nothing is left out in silence.
 
@@ -122,12 +122,13 @@ def _demand_track(known: Product) -> None:
 
 def _described(job: Job) -> dict[str, dict[str, str]]:
     """Return dtype, units and long name of each column, from the first granule that has all of them."""
-    for start in range(0, len(job.granules), GRANULES_PER_BATCH):
-        some = job.granules.granules[start : start + GRANULES_PER_BATCH]
+    start, count = 0, 1
+    while some := job.granules.granules[start : start + count]:
         for granule, found in zip(some, indexes(some, job.full_paths), strict=True):
             described = describe(job, granule, found)
             if all("dtype" in each for each in described.values()):
                 return described
+        start, count = start + count, GRANULES_PER_BATCH
     raise CatalogError(f"none of the {len(job.granules)} granules holds any beam: there is nothing to open")
 
 

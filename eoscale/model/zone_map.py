@@ -47,7 +47,7 @@ class ZoneMap(Digested):
     >>> zones = ZoneMap.of(-50 - north / 10, north, time, chunk_rows=2000)
     >>> zones
     <ZoneMap of 4000 rows in 64 runs>
-    >>> zones.rows_of(Region.from_bbox(-60, 60.01, -50, 60.1), None)
+    >>> zones.rows_of(zones.runs(Region.from_bbox(-60, 60.01, -50, 60.1), None))
     array([ 0,  1,  2, ..., 59, 60, 61])
     """
 
@@ -119,12 +119,12 @@ class ZoneMap(Digested):
             chosen[left] = region.touches(self.boxes[left])
         return chosen
 
-    def rows_of(self, region: Region | None, period: Span | None) -> Rows:
-        """Return (m,) the rows of those runs: all that are inside are among them."""
-        runs = np.flatnonzero(self.runs(region, period))
-        sizes = _sizes(self.starts, self.rows)[runs]
+    def rows_of(self, runs: NDArray[np.bool_]) -> Rows:
+        """Return (m,) the rows of some of the (n,) runs."""
+        chosen = np.flatnonzero(runs)
+        sizes = _sizes(self.starts, self.rows)[chosen]
         before = np.cumsum(sizes) - sizes
-        rows: Rows = np.arange(sizes.sum()) + np.repeat(self.starts[runs] - before, sizes)
+        rows: Rows = np.arange(sizes.sum()) + np.repeat(self.starts[chosen] - before, sizes)
         return rows
 
 

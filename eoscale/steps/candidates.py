@@ -34,8 +34,8 @@ def candidates(job: Job, chunks: ChunkIndex) -> Candidates | None:
 
 
 def _left(job: Job, zones: ZoneMap) -> Rows | None:
-    asked = job.region, job.recipe.span
-    return None if zones.runs(*asked).all() else zones.rows_of(*asked)
+    runs = zones.runs(job.region, job.recipe.span)
+    return None if runs.all() else zones.rows_of(runs)
 
 
 def wanted(rows: Candidates, paths: Iterable[str]) -> Wanted:

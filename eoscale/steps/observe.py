@@ -49,6 +49,7 @@ class Observations:
 
     chunks: ChunkIndex
     beams: tuple[Beam, ...]
+    """Those with rows inside region and period."""
     receipt: Receipt
     """Counts of the rows up to here."""
 
@@ -159,7 +160,11 @@ def _walk(job: Job, granule: Granule, chunks: ChunkIndex, paths: Collection[str]
     lacking = {full: some for full, some in wanted(inside, paths).items() if full not in columns}
     second = yield from asked(chunks, lacking)
     columns |= second.columns
-    good = [_passing(job, _beam(job, chunks, group, inside[group], columns, paths)) for group in names]
+    good = [
+        _passing(job, _beam(job, chunks, group, rows, columns, paths))
+        for group, rows in inside.items()
+        if rows.size
+    ]
     total = sum(chunks.datasets[longitude(job, group)].shape[0] for group in names)
     cost = Cost(chunks.requests, chunks.bytes_read) + first.cost + second.cost
     receipt = Receipt(
@@ -185,6 +190,9 @@ def _inside(
     inside: dict[str, Rows] = {}
     read: dict[str, Array] = {}
     for group, some in rows.items():
+        if some is not None and not some.size:
+            inside[group] = some
+            continue
         places = located(job, chunks, group, columns)
         if job.recipe.span is not None:
             places[TIME] = timed(job, chunks, group, columns)

@@ -230,7 +230,8 @@ def test_a_poisoned_entry_is_not_used_but_reported_and_overwritten(
 
 def test_a_hostile_entry_cannot_write_into_the_log(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     store.save(index("b"))
-    hostile = small(path="\nCRITICAL \x1b[31m" + "x" * 999, fill=b"1")
+    none = np.empty(0, np.int64)
+    hostile = small(path="\nCRITICAL \x1b[31m" + "x" * 999, inline=b"1", offsets=none, sizes=none, masks=none)
     file(folder).write_bytes(entry.to_bytes(replace(holding(hostile), url=URL)))
     with caplog.at_level(logging.WARNING):
         assert store.load(granule()) is None

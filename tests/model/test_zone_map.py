@@ -137,7 +137,8 @@ def test_each_place_and_its_time_are_in_the_box_of_its_run(columns: Columns, chu
 def test_every_row_inside_is_in_a_run_that_is_read(
     columns: Columns, chunk_rows: int, region: Region | None, period: Span | None
 ) -> None:
-    read = _zones(columns, chunk_rows).rows_of(region, period)
+    zones = _zones(columns, chunk_rows)
+    read = zones.rows_of(zones.runs(region, period))
     assert np.isin(inside(columns, region, period), read).all()
     assert (np.diff(read) > 0).all()
     assert read.dtype == np.int64
@@ -150,16 +151,19 @@ def test_a_row_is_read_for_a_region_and_a_period_around_it(
     known = inside(columns, None, (_BEGIN, _BEGIN + 400 * _STEP))
     zones = _zones(columns, chunk_rows)
     if not known.size:
-        assert not zones.rows_of(None, (_BEGIN, _BEGIN + 400 * _STEP)).size
+        assert not zones.rows_of(zones.runs(None, (_BEGIN, _BEGIN + 400 * _STEP))).size
         return
     row = data.draw(st.sampled_from(known.tolist()))
     x, y, time = float(columns[LONGITUDE][row]), float(columns[LATITUDE][row]), columns[TIME][row]
     around = shapely.box(x - reach, max(y - reach, -90), x + reach, min(y + reach, 90))
     region, moment = Region(geometry=around), (time, time + np.timedelta64(1, "ns"))
     assert inside(columns, region, moment).tolist() == ([row] if abs(y) < 90 else [])
-    assert abs(y) == 90 or row in zones.rows_of(region, moment)
+    assert abs(y) == 90 or row in zones.rows_of(zones.runs(region, moment))
     chosen = zones.runs(region, moment)
-    assert zones.rows_of(region, moment).tolist() == np.flatnonzero(chosen[_run_of_rows(zones)]).tolist()
+    assert (
+        zones.rows_of(zones.runs(region, moment)).tolist()
+        == np.flatnonzero(chosen[_run_of_rows(zones)]).tolist()
+    )
 
 
 def test_a_slanted_track_lets_through_the_runs_that_hold_rows_inside_and_hardly_another() -> None:
@@ -233,14 +237,14 @@ def test_a_chunk_is_halved_until_its_runs_are_short_but_not_further() -> None:
     east = np.concatenate([np.linspace(0, 8, 64), np.full(64, np.nan), np.linspace(100, 200, 64)])
     zones = ZoneMap.of(east / _PER_DEGREE, np.zeros(192), np.full(192, _BEGIN), chunk_rows=64)
     assert zones.starts.tolist() == [0, 32, 64, *range(128, 192, 4)]
-    assert zones.rows_of(None, None).tolist() == [*range(64), *range(128, 192)]
+    assert zones.rows_of(zones.runs(None, None)).tolist() == [*range(64), *range(128, 192)]
 
 
 def test_rows_without_a_time_are_read_unless_a_period_is_asked_for() -> None:
     lost = np.full(3, np.datetime64("NaT", "ns"))
     zones = ZoneMap.of(np.zeros(3), np.zeros(3), lost, chunk_rows=3)
-    assert zones.rows_of(Region.from_bbox(-1, -1, 1, 1), None).tolist() == [0, 1, 2]
-    assert not zones.rows_of(None, (_BEGIN, _BEGIN + _STEP)).size
+    assert zones.rows_of(zones.runs(Region.from_bbox(-1, -1, 1, 1), None)).tolist() == [0, 1, 2]
+    assert not zones.rows_of(zones.runs(None, (_BEGIN, _BEGIN + _STEP))).size
 
 
 def test_a_period_is_half_open() -> None:
@@ -252,14 +256,14 @@ def test_a_period_is_half_open() -> None:
         (_BEGIN + _STEP, _BEGIN + 2 * _STEP, 2),
         (_BEGIN + _STEP + nanosecond, _BEGIN + 2 * _STEP, 0),
     ]:
-        assert zones.rows_of(None, (start, stop)).size == read
+        assert zones.rows_of(zones.runs(None, (start, stop))).size == read
 
 
 def test_no_rows_have_no_runs() -> None:
     zones = ZoneMap.of(np.zeros(0), np.zeros(0), np.zeros(0, "M8[ns]"), chunk_rows=10)
     assert zones.starts.size == 0
-    assert not zones.rows_of(Region.from_bbox(-1, -1, 1, 1), (_BEGIN, _BEGIN + _STEP)).size
-    assert not zones.rows_of(None, None).size
+    assert not zones.rows_of(zones.runs(Region.from_bbox(-1, -1, 1, 1), (_BEGIN, _BEGIN + _STEP))).size
+    assert not zones.rows_of(zones.runs(None, None)).size
 
 
 @given(tracks(), st.integers(1, 500))

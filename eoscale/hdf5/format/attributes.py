@@ -62,11 +62,11 @@ def attributes(file: File, found: list[Message], wanted: Sequence[str]) -> Walk[
         If one of them cannot be read, or left out without decoding values wrongly.
     """
     stated = [message for message in found if message.type == ATTRIBUTE]
-    bodies = [message.read() for message in stated if not message.flags & SHARED]
+    bodies = [message.read(file) for message in stated if not message.flags & SHARED]
     bodies += yield from together(resolved(file, message) for message in stated if message.flags & SHARED)
     info = only(found, ATTRIBUTE_INFO)
     if info is not None:
-        bodies += yield from _dense(file, info.read(), wanted)
+        bodies += yield from _dense(file, info.read(file), wanted)
     chosen = {name: body for name, body in zip(map(_name, bodies), bodies, strict=True) if name in wanted}
     values = {name: _own(body) for name, body in chosen.items()}
     rest = [name for name, value in values.items() if value is _ELSEWHERE]
@@ -139,8 +139,8 @@ def _value(file: File, cursor: Cursor) -> Walk[Any]:
     name = _name(cursor)
     head = _head(cursor)
     _part(cursor, head, head.name_size)
-    type_ = Message(DATATYPE, SHARED * (head.flags & 1), file, _part(cursor, head, head.type_size))
-    space = Message(DATASPACE, SHARED * (head.flags >> 1 & 1), file, _part(cursor, head, head.space_size))
+    type_ = Message(DATATYPE, SHARED * (head.flags & 1), _part(cursor, head, head.type_size))
+    space = Message(DATASPACE, SHARED * (head.flags >> 1 & 1), _part(cursor, head, head.space_size))
     kind = datatype((yield from resolved(file, type_)))
     shape = dataspace((yield from resolved(file, space))).shape
     if shape is None:

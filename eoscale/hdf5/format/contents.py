@@ -110,7 +110,7 @@ def page_size(size: int) -> Walk[int]:
     if block.extension is None:
         return 0
     space = only((yield from messages(block.file, block.extension)), FILE_SPACE)
-    return 0 if space is None else paged(space.read())
+    return 0 if space is None else paged(space.read(block.file))
 
 
 def _told(file: File, path: str, found: list[Message]) -> Walk[DatasetIndex]:

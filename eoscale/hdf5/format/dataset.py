@@ -119,7 +119,7 @@ def dataset(file: File, path: str, found: list[Message]) -> Walk[DatasetIndex]:
 def _described(file: File, found: list[Message]) -> Walk[_Described]:
     if only(found, EXTERNAL) is not None:
         raise UnsafeGranuleError("has its values in other files (external raw storage)")
-    layout = messages.layout(_one(found, LAYOUT).read())
+    layout = messages.layout(_one(found, LAYOUT).read(file))
     space = messages.dataspace((yield from resolved(file, _one(found, DATASPACE))))
     if space.shape is None:
         raise UnsupportedFilterError("has no values at all (a null dataspace): expected numbers")

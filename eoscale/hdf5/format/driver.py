@@ -63,6 +63,14 @@ def block_size(size: int, places: int, link: Link, page: int = 0) -> int:
     return min(_PAGED, max(best, page)) if page else best
 
 
+def held(size: int, places: int, link: Link) -> int:
+    """Return about how many bytes of a file are fetched and kept while its metadata are read.
+
+    Parameters as of :func:`block_size`.
+    """
+    return round(size * _touched(size, places, block_size(size, places, link)))
+
+
 def _touched(size: int, places: int, block: int) -> float:
     """Return the share of a file's blocks in which some of the places lie, if these lie anywhere."""
     return 1 - exp(-places * block / size) if size else 1.0

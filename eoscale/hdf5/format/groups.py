@@ -61,11 +61,11 @@ def links(file: File, found: list[Message], wanted: Iterable[str] | None) -> Wal
     chosen = None if wanted is None else frozenset(wanted)
     table = only(found, SYMBOL_TABLE)
     if table is not None:
-        return (yield from _symbols(file, table.read(), chosen))
-    listed = [_link(message.read()) for message in found if message.type == LINK]
+        return (yield from _symbols(file, table.read(file), chosen))
+    listed = [_link(message.read(file)) for message in found if message.type == LINK]
     info = only(found, LINK_INFO)
     if info is not None:
-        listed += yield from _dense(file, info.read(), chosen)
+        listed += yield from _dense(file, info.read(file), chosen)
     kept = [(name, link) for name, link in listed if chosen is None or name in chosen]
     if len(dict(kept)) < len(kept):
         raise CorruptGranuleError("a group has a name twice: damaged")

@@ -25,12 +25,15 @@ class Message(NamedTuple):
 
     type: int
     flags: int
-    file: File
     body: memoryview
 
-    def read(self) -> Cursor:
-        """Return a cursor at the beginning of the body."""
-        return Cursor(self.file, self.body)
+    def read(self, file: File) -> Cursor:
+        """Return a cursor at the beginning of the body.
+
+        A message does not refer to its file, which remembers it: a circle would keep whole blocks of bytes
+        until the garbage collector finds it.
+        """
+        return Cursor(file, self.body)
 
 
 def messages(file: File, address: int) -> Walk[list[Message]]:
@@ -61,15 +64,15 @@ def resolved(file: File, message: Message) -> Walk[Cursor]:
         If it lies in the table of shared messages.
     """
     if not message.flags & SHARED:
-        return message.read()
-    body = message.read()
+        return message.read(file)
+    body = message.read(file)
     version = body.version("a shared message", 1, 2, 3)
     if version == 1 or body.uint(1) == 1:
         raise Unfamiliar("a message is kept in the table of shared messages")
     found = only((yield from file.once(body.address(), messages)), message.type)
     if found is None or found.flags & SHARED:
         raise CorruptGranuleError("a shared message is not where it should be: damaged")
-    return found.read()
+    return found.read(file)
 
 
 def _old(file: File, address: int, cursor: Cursor) -> Walk[list[Message]]:
@@ -86,7 +89,7 @@ def _old(file: File, address: int, cursor: Cursor) -> Walk[list[Message]]:
         found += new
         if len(found) > count:
             raise CorruptGranuleError(f"an object header has more than its {count} messages: damaged")
-        blocks = yield from file.read_all(_continued(new, seen))
+        blocks = yield from file.read_all(_continued(file, new, seen))
     return found
 
 
@@ -94,7 +97,7 @@ def _old_messages(block: Cursor) -> list[Message]:
     found = []
     while block.left >= 8:
         kind, size, flags = block.unpack(_OLD_HEAD)
-        found.append(Message(kind, flags, block.file, block.take(size)))
+        found.append(Message(kind, flags, block.take(size)))
     return found
 
 
@@ -110,7 +113,7 @@ def _new(file: File, address: int, cursor: Cursor) -> Walk[list[Message]]:
     ordered = bool(flags & 4)
     found = _new_messages(cursor, size, ordered=ordered)
     new, seen = found, {address}
-    while pieces := _continued(new, seen):
+    while pieces := _continued(file, new, seen):
         blocks = yield from file.read_all(pieces)
         new = []
         for block in blocks:
@@ -131,18 +134,18 @@ def _new_messages(block: Cursor, size: int, *, ordered: bool) -> list[Message]:
         block.skip(2 * ordered)
         if block.at + length > end:
             raise CorruptGranuleError("a message is longer than its object header: damaged")
-        found.append(Message(kind, flags, block.file, block.take(length)))
+        found.append(Message(kind, flags, block.take(length)))
     block.skip(end - block.at)
     block.verify()
     return found
 
 
-def _continued(found: list[Message], seen: set[int]) -> list[tuple[int, int]]:
+def _continued(file: File, found: list[Message], seen: set[int]) -> list[tuple[int, int]]:
     """Return address and length of the blocks in which an object header goes on, each once."""
     pieces = []
     for message in found:
         if message.type == CONTINUATION:
-            body = message.read()
+            body = message.read(file)
             pieces.append((body.address(), body.length()))
     new = {address for address, _ in pieces}
     if len(new) < len(pieces) or new & seen or len(seen) > _MOST_BLOCKS:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import weakref
 from collections.abc import Sequence
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -79,6 +82,24 @@ def test_walks_side_by_side_end_as_they_do_alone_and_ask_in_as_many_rounds_as_th
 
     assert over(CONTENT, counted()) == [over(CONTENT, walk(asked)) for asked in several]
     assert count == max((len(asked) for asked in several), default=0)
+
+
+def test_nothing_keeps_the_bytes_of_a_file_when_its_walk_has_ended(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        values = file.create_dataset("group/h", data=np.zeros(100), chunks=(10,))
+        values.attrs.update(units="m", flag_values=np.arange(3), note="text of varying length")
+        file["link"] = h5py.SoftLink("/group/h")
+    content = np.fromfile(path, np.uint8)
+    alive = weakref.ref(content)
+    gc.disable()  # a circle would keep whole blocks until the collector finds it
+    try:
+        found = over(content.data, datasets(content.size, ["group/h", "link", "absent"]))
+        del content
+        assert len(found.datasets) == 2
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 def test_what_several_walks_need_is_read_once() -> None:
