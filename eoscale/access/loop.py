@@ -11,6 +11,7 @@ import atexit
 import os
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -46,17 +47,28 @@ def run(coroutine: Coroutine[Any, Any, T], *, timeout: float | None = None) -> T
     >>> run(asyncio.sleep(0, result=42))
     42
     """
-    loop = _running()
-    if threading.current_thread() is _thread:
-        coroutine.close()
-        raise RuntimeError("the I/O thread cannot wait for itself: await the coroutine")
-    future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    future = start(coroutine)
     try:
         return future.result(timeout)
     except BaseException:
         # an interrupted or overdue caller leaves nothing running behind
         future.cancel()
         raise
+
+
+def start(coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+    """Start a coroutine on the process's I/O thread; who does not wait for its result cancels it.
+
+    Raises
+    ------
+    RuntimeError
+        If called on the I/O thread itself, which would wait for itself.
+    """
+    loop = _running()
+    if threading.current_thread() is _thread:
+        coroutine.close()
+        raise RuntimeError("the I/O thread cannot wait for itself: await the coroutine")
+    return asyncio.run_coroutine_threadsafe(coroutine, loop)
 
 
 def _running() -> asyncio.AbstractEventLoop:

@@ -7,9 +7,9 @@ file no more than what is in flight.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby, islice, repeat
+from concurrent.futures import Future
+from itertools import groupby, islice, pairwise, repeat
 from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
@@ -81,47 +81,49 @@ def read(index: ChunkIndex, wanted: Wanted) -> Reading:
     RecipeError
         If rows are not in order, or not in the variable.
     """
-    (found,) = readings([(index, wanted)])
+    begun = begin(index, wanted)
+    try:
+        found = begun.result()
+    finally:
+        begun.cancel()  # who is interrupted leaves nothing running behind
     if not isinstance(found, Reading):
         raise found
     return found
 
 
-def readings(wanted: Sequence[tuple[ChunkIndex, Wanted]]) -> list[Read]:
-    """Return rows of variables of some granules, all asked for at once; an error in place of one that failed.
+def begin(index: ChunkIndex, wanted: Wanted) -> Future[Read]:
+    """Begin to read rows of some variables, and return where they, or an error, will be found.
 
-    Parameters
-    ----------
-    wanted : sequence of (ChunkIndex, mapping)
-        As of :func:`read`.
-
-    Raises
-    ------
-    RecipeError
-        As :func:`read`.
+    Parameters and errors as of :func:`read`; only a :class:`RecipeError` is raised, and that at once.
     """
-    planned = [_planned(*each) for each in wanted]
+    planned = _planned(index, wanted)
 
-    async def attempt(index: ChunkIndex, columns: _Columns | GranuleError) -> Read:
+    async def attempt() -> Read:
         try:
-            return columns if isinstance(columns, GranuleError) else await _read(index, columns)
+            return planned if isinstance(planned, GranuleError) else await _read(index, planned)
         except AccessError as error:
             return error
         except GranuleError as error:
             return _of(index, error)
 
-    async def together() -> list[Read]:
-        indexes = (index for index, _ in wanted)
-        return await asyncio.gather(*map(attempt, indexes, planned))
+    return loop.start(attempt())
 
-    return loop.run(together())
+
+class _Chosen(NamedTuple):
+    """Rows of variables that share them and their grid."""
+
+    rows: Rows | None
+    numbers: NDArray[np.int64]
+    """Of the chunks that hold some of them."""
+    places: Mapping[int, tuple[slice, slice | Rows]]
+    """By the position of chunks along the rows: where these go, and where in a chunk they are."""
 
 
 class _Column(NamedTuple):
     """Rows of one variable, and the chunks of it that hold them."""
 
     dataset: DatasetIndex
-    rows: Rows | None
+    chosen: _Chosen
     numbers: NDArray[np.int64]
     """Of the chunks that are in the file."""
     values: Array
@@ -150,7 +152,7 @@ class _Column(NamedTuple):
     def _place(self, numbers: NDArray[np.int64]) -> Array | None:
         """Return the values that chunks fill whole, one behind the other; None where they do not."""
         dataset = self.dataset
-        if self.rows is not None or not dataset.shape or dataset.chunk_shape[1:] != dataset.shape[1:]:
+        if self.chosen.rows is not None or not dataset.shape or dataset.chunk_shape[1:] != dataset.shape[1:]:
             return None
         begin, end = int(numbers[0]) * dataset.chunk_shape[0], (int(numbers[-1]) + 1) * dataset.chunk_shape[0]
         follow = numbers[-1] - numbers[0] + 1 == numbers.size
@@ -169,10 +171,8 @@ class _Column(NamedTuple):
             begin = int(at) * size
             target.append(slice(begin, min(begin + size, length)))
             source.append(slice(0, min(size, length - begin)))
-        if self.rows is not None:
-            begin, end = target[0].start, target[0].stop
-            low, high = np.searchsorted(self.rows, [begin, end]).tolist()
-            target[0], source[0] = slice(low, high), _compact(self.rows[low:high] - begin)
+        if self.chosen.rows is not None:
+            target[0], source[0] = self.chosen.places[int(cell[0])]
         self.values[tuple(target)] = chunk[tuple(source)]
 
 
@@ -207,28 +207,50 @@ def _planned(index: ChunkIndex, wanted: Wanted) -> _Columns | GranuleError:
     for rows in {id(rows): rows for rows in wanted.values()}.values():  # variables share them
         if rows is not None and rows.size and (rows[0] < 0 or (np.diff(rows) <= 0).any()):
             raise RecipeError("rows to read are not in order: expected row numbers, ascending, each once")
-    return {path: _column(dataset, wanted[path]) for path, dataset in datasets.items()}
+    shared: dict[object, _Chosen] = {}  # and grids
+    columns = {}
+    for path, dataset in datasets.items():
+        key = id(wanted[path]), dataset.shape, dataset.chunk_shape, dataset.inline is None
+        if key not in shared:
+            shared[key] = _chosen(dataset, wanted[path])
+        columns[path] = _column(dataset, shared[key])
+    return columns
 
 
 def _of(index: ChunkIndex, error: GranuleError) -> GranuleError:
     return type(error)(error.message, granule=index.granule, url=index.url)
 
 
-def _column(dataset: DatasetIndex, rows: Rows | None) -> _Column:
-    if not dataset.shape:
-        rows = None
-    elif rows is not None and rows.size and rows[-1] >= dataset.shape[0]:
+def _chosen(dataset: DatasetIndex, rows: Rows | None) -> _Chosen:
+    if rows is None or not dataset.shape:
+        return _Chosen(None, dataset.chunks(), {})
+    if rows.size and rows[-1] >= dataset.shape[0]:
         raise RecipeError(f"{dataset.path} has {dataset.shape[0]} rows: row {rows[-1]} is none of them")
+    if not rows.size or dataset.inline is not None:
+        return _Chosen(rows, np.empty(0, np.int64), {})
+    size = dataset.chunk_shape[0]
+    first = int(rows[0]) // size
+    edges = np.searchsorted(rows, np.arange(first, int(rows[-1]) // size + 2) * size).tolist()
+    places = {
+        at: (slice(low, high), _compact(rows[low:high] - at * size))
+        for at, (low, high) in enumerate(pairwise(edges), first)
+        if low < high
+    }
+    return _Chosen(rows, dataset.chunks(rows), places)
+
+
+def _column(dataset: DatasetIndex, chosen: _Chosen) -> _Column:
+    rows, numbers = chosen.rows, chosen.numbers
     if dataset.inline is not None:
         shape = dataset.shape + dataset.dtype.shape  # an element may be an array itself
         values = np.frombuffer(dataset.inline, dataset.dtype).reshape(shape)
-        return _Column(dataset, rows, np.empty(0, np.int64), values if rows is None else values[rows])
-    numbers = dataset.chunks(rows)
+        return _Column(dataset, chosen, numbers, values if rows is None else values[rows])
     allocated = dataset.offsets.reshape(-1)[numbers] != UNALLOCATED
     values = np.empty(_shape(dataset, rows), dataset.dtype)
     if not allocated.all():
         values[...] = np.frombuffer(dataset.fill or bytes(dataset.dtype.itemsize), dataset.dtype)[0]
-    return _Column(dataset, rows, numbers[allocated], values)
+        numbers = numbers[allocated]
+    return _Column(dataset, chosen, numbers, values)
 
 
 async def _read(index: ChunkIndex, columns: _Columns) -> Reading:

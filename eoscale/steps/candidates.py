@@ -12,7 +12,7 @@ from eoscale.hdf5.read import Wanted
 from eoscale.model.chunk_index import ChunkIndex
 from eoscale.model.columns import LATITUDE, LONGITUDE, Array, Columns, Rows
 from eoscale.model.job import Job
-from eoscale.model.zone_map import ZoneMap
+from eoscale.model.zone_map import ZoneMap, runs
 from eoscale.steps.groups import groups
 
 Candidates: TypeAlias = Mapping[str, Rows | None]
@@ -27,15 +27,15 @@ def candidates(job: Job, chunks: ChunkIndex) -> Candidates | None:
     names = groups(job, chunks)
     if job.region is None and job.recipe.span is None:
         return dict.fromkeys(names)
-    zones = [chunks.zones.get(longitude(job, group)) for group in names]
-    if any(each is None for each in zones):
+    paths = [longitude(job, group) for group in names]
+    if not chunks.zones.keys() >= set(paths):
         return None
-    return {group: _left(job, each) for group, each in zip(names, zones, strict=True) if each is not None}
-
-
-def _left(job: Job, zones: ZoneMap) -> Rows | None:
-    runs = zones.runs(job.region, job.recipe.span)
-    return None if runs.all() else zones.rows_of(runs)
+    zones = [chunks.zones[path] for path in paths]
+    chosen = runs(zones, job.region, job.recipe.span)
+    return {
+        group: None if some.all() else each.rows_of(some)
+        for group, each, some in zip(names, zones, chosen, strict=True)
+    }
 
 
 def wanted(rows: Candidates, paths: Iterable[str]) -> Wanted:
@@ -55,19 +55,19 @@ def column(chunks: ChunkIndex, columns: Columns, full: str) -> Array:
     return columns.get(full, np.empty(0, chunks.datasets[full].dtype))
 
 
-def located(job: Job, chunks: ChunkIndex, group: str, columns: Columns) -> dict[str, Array]:
-    """Return ``longitude`` and ``latitude`` of what has been read, (n,) float64, degrees."""
+def located(job: Job, chunks: ChunkIndex, names: Iterable[str], columns: Columns) -> dict[str, Array]:
+    """Return ``longitude`` and ``latitude`` of what has been read of groups, (n,) float64, degrees."""
     x, y, _ = job.coordinates
-    return {
-        name: np.asarray(column(chunks, columns, f"{group}/{path}"), np.float64)
-        for name, path in ((LONGITUDE, x), (LATITUDE, y))
-    }
+    return {LONGITUDE: _joined(chunks, columns, names, x), LATITUDE: _joined(chunks, columns, names, y)}
 
 
-def timed(job: Job, chunks: ChunkIndex, group: str, columns: Columns) -> Array:
-    """Return the times of what has been read, (n,) datetime64[ns], UTC."""
-    seconds = column(chunks, columns, f"{group}/{job.coordinates[2]}")
-    return job.product.times(np.asarray(seconds, np.float64))
+def timed(job: Job, chunks: ChunkIndex, names: Iterable[str], columns: Columns) -> Array:
+    """Return the times of what has been read of groups, (n,) datetime64[ns], UTC."""
+    return job.product.times(_joined(chunks, columns, names, job.coordinates[2]))
+
+
+def _joined(chunks: ChunkIndex, columns: Columns, names: Iterable[str], path: str) -> Array:
+    return np.concatenate([np.empty(0), *(column(chunks, columns, f"{group}/{path}") for group in names)])
 
 
 def with_zones(job: Job, chunks: ChunkIndex, rows: Candidates, columns: Columns) -> ChunkIndex:
@@ -79,11 +79,11 @@ def with_zones(job: Job, chunks: ChunkIndex, rows: Candidates, columns: Columns)
     for group in (group for group, some in rows.items() if some is None):
         name = longitude(job, group)
         if name not in chunks.zones:
-            places = located(job, chunks, group, columns)
+            places = located(job, chunks, [group], columns)
             zones[name] = ZoneMap.of(
                 places[LONGITUDE],
                 places[LATITUDE],
-                timed(job, chunks, group, columns),
+                timed(job, chunks, [group], columns),
                 chunk_rows=chunks.datasets[name].chunk_shape[0],
             )
     return replace(chunks, zones={**chunks.zones, **zones}) if zones else chunks

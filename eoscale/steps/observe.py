@@ -187,28 +187,29 @@ def _inside(
     job: Job, chunks: ChunkIndex, rows: Candidates, columns: Columns
 ) -> tuple[dict[str, Rows], dict[str, Array]]:
     """Return which of the candidates are inside, by group, and what has been read of them."""
+    places = located(job, chunks, rows, columns)  # of all groups, which takes hardly longer than of one
+    if job.recipe.span is not None:
+        places[TIME] = timed(job, chunks, rows, columns)
+    kept = subset.inside(places, job.region, job.recipe.span)
     inside: dict[str, Rows] = {}
     read: dict[str, Array] = {}
+    start = 0
     for group, some in rows.items():
-        if some is not None and not some.size:
-            inside[group] = some
-            continue
-        places = located(job, chunks, group, columns)
-        if job.recipe.span is not None:
-            places[TIME] = timed(job, chunks, group, columns)
-        kept = subset.inside(places, job.region, job.recipe.span)
-        inside[group] = kept if some is None else some[kept]
-        full = [path for path in columns if path.startswith(f"{group}/")]
-        read |= {path: columns[path][kept] for path in full}
+        stop = start + column(chunks, columns, longitude(job, group)).size
+        low, high = np.searchsorted(kept, [start, stop])
+        own = kept[low:high] - start
+        inside[group] = own if some is None else some[own]
+        read |= {path: columns[path][own] for path in columns if path.startswith(f"{group}/")}
+        start = stop
     return inside, read
 
 
 def _beam(
     job: Job, chunks: ChunkIndex, group: str, rows: Rows, columns: Columns, paths: Iterable[str]
 ) -> Beam:
-    coordinates = located(job, chunks, group, columns)
+    coordinates = located(job, chunks, [group], columns)
     coordinates[LONGITUDE] = subset.normalised(coordinates[LONGITUDE])
-    coordinates[TIME] = timed(job, chunks, group, columns)
+    coordinates[TIME] = timed(job, chunks, [group], columns)
     values = {
         path: _values(job, chunks, full, column(chunks, columns, full))
         for path in paths

@@ -1,16 +1,18 @@
-"""Walks: what a granule is asked for, step by step, so that many granules are asked in the same round."""
+"""Walks: what a granule is asked for, step by step, so that others are worked on while its values come."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from functools import partial
 from math import prod
-from typing import TypeAlias, TypeVar
+from queue import SimpleQueue
+from typing import Generic, TypeAlias, TypeVar
 
 from eoscale.access.ranges import Cost
 from eoscale.errors import AccessError, GranuleError
 from eoscale.hdf5.index import Indexed
-from eoscale.hdf5.read import Read, Reading, Wanted, readings
+from eoscale.hdf5.read import Read, Reading, Wanted, begin
 from eoscale.model.chunk_index import ChunkIndex
 
 T = TypeVar("T")
@@ -27,41 +29,56 @@ def asked(chunks: ChunkIndex, wanted: Wanted) -> Walk[Reading]:
     return (yield chunks, wanted) if wanted else Reading({}, Cost(0, 0))
 
 
-def together(walks: Sequence[Walk[T] | AccessError | GranuleError]) -> list[T | AccessError | GranuleError]:
-    """Return what walks come to, or why they end; what all of them ask for in one round is read at once.
+def together(walks: Iterable[Walk[T] | AccessError | GranuleError]) -> list[T | AccessError | GranuleError]:
+    """Return what walks come to, or why they end; each goes on when its own values have come.
 
     Parameters
     ----------
-    walks : sequence of Walk or error
+    walks : iterable of Walk or error
         An error stands for itself.
     """
-    ended: dict[int, T | AccessError | GranuleError] = {}
-    waiting: dict[int, tuple[Walk[T], Asked]] = {}
+    going: _Going[T] = _Going()
+    try:
+        for number, walk in enumerate(walks):
+            if isinstance(walk, Exception):
+                going.ended[number] = walk
+            else:
+                going.go_on(number, walk, partial(next, walk))
+        while going.waiting:
+            going.go_on(*going.next())
+    finally:
+        for _, reading in going.waiting.values():
+            reading.cancel()
+    return [going.ended[number] for number in range(len(going.ended))]
 
-    def go_on(number: int, walk: Walk[T], step: Callable[[], Asked]) -> None:
+
+class _Going(Generic[T]):
+    """Walks, by number: those that wait for values, and what the others have come to."""
+
+    def __init__(self) -> None:
+        self.ended: dict[int, T | AccessError | GranuleError] = {}
+        self.waiting: dict[int, tuple[Walk[T], Future[Read]]] = {}
+        self._come: SimpleQueue[int] = SimpleQueue()
+
+    def go_on(self, number: int, walk: Walk[T], step: Callable[[], Asked]) -> None:
+        """Take a walk to where it asks for the next values, and begin to read them; or to its end."""
         try:
-            waiting[number] = walk, step()
+            reading = begin(*step())
         except StopIteration as end:
-            ended[number] = end.value
+            self.ended[number] = end.value
         except (AccessError, GranuleError) as error:
-            ended[number] = error
-
-    for number, walk in enumerate(walks):
-        if isinstance(walk, Exception):
-            ended[number] = walk
+            self.ended[number] = error
         else:
-            go_on(number, walk, partial(next, walk))
-    while waiting:
-        going = [(number, walk) for number, (walk, _) in waiting.items()]
-        answers = readings([wanted for _, wanted in waiting.values()])
-        waiting.clear()
-        for (number, walk), answer in zip(going, answers, strict=True):
-            go_on(number, walk, _answering(walk, answer))
-    return [ended[number] for number in range(len(walks))]
+            self.waiting[number] = walk, reading
+            reading.add_done_callback(lambda _: self._come.put(number))
 
-
-def _answering(walk: Walk[T], answer: Read) -> Callable[[], Asked]:
-    return partial(walk.send, answer) if isinstance(answer, Reading) else partial(walk.throw, answer)
+    def next(self) -> tuple[int, Walk[T], Callable[[], Asked]]:
+        """Return the walk whose values come first, and its next step."""
+        number = self._come.get()
+        walk, reading = self.waiting.pop(number)
+        answer = reading.result()
+        step = partial(walk.send, answer) if isinstance(answer, Reading) else partial(walk.throw, answer)
+        return number, walk, step
 
 
 def lots(found: Sequence[Indexed]) -> Iterator[tuple[int, int]]:
