@@ -60,6 +60,8 @@ def normalised(longitude: Array) -> NDArray[np.float64]:
     array([-180. ,  180. , -179. ,   -0.5])
     """
     degrees = np.asarray(longitude, np.float64)
+    if not degrees.size or degrees.max() <= 180:
+        return degrees  # the usual case, and the fast one; NaN is in no order
     return np.where(degrees > 180, degrees - 360, degrees)
 
 

@@ -89,29 +89,26 @@ class Cube(Digested):
 
     def locate(self, columns: Columns) -> Located:
         """Return the rows that lie on every axis, and their keys in place of bins."""
-        n = len(next(iter(columns.values())))
-        rows, weights = np.arange(n), None
-        bins: list[NDArray[np.int64]] = []
-        for axis in self.axes:
-            selected = {name: values[rows] for name, values in columns.items()}
-            located = axis.locate(selected)
+        first, *others = self.axes
+        rows, found, weights = first.locate(columns)
+        bins = _unravelled(found, first.shape)
+        for axis in others:
+            located = axis.locate({name: values[rows] for name, values in columns.items()})
             rows = rows[located.rows]
             bins = [earlier[located.rows] for earlier in bins]
             weights = None if weights is None else weights[located.rows]
             if located.weights is not None:
                 weights = located.weights if weights is None else weights * located.weights
-            bins += np.unravel_index(located.bins, axis.shape)
+            bins += _unravelled(located.bins, axis.shape)
         return Located(rows, self._keys(bins), weights)
 
     def _keys(self, bins: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-        tiles, cells = [], []
-        for along, size in zip(bins, self.tile_shape, strict=True):
-            tile, cell = np.divmod(along, size)
-            tiles.append(tile)
-            cells.append(cell)
-        tile_number = np.ravel_multi_index(tiles, self.tile_grid)
-        cell_number = np.ravel_multi_index(cells, self.tile_shape)
-        return np.asarray(tile_number * self.tile_cells + cell_number, np.int64)
+        tile_number = cell_number = np.zeros(bins[0].size, np.int64)
+        for along, size, tiles in zip(bins, self.tile_shape, self.tile_grid, strict=True):
+            tile = along // size if tiles > 1 else 0
+            tile_number = tile_number * tiles + tile
+            cell_number = cell_number * size + (along - tile * size)
+        return tile_number * self.tile_cells + cell_number
 
     def block(self, tile: Tile) -> tuple[slice, ...]:
         """Return the part of the cube that a tile covers."""
@@ -141,3 +138,13 @@ class Cube(Digested):
     def coordinates(self) -> xr.Dataset:
         """Return the coordinates of all axes."""
         return xr.merge([axis.coordinates() for axis in self.axes])
+
+
+def _unravelled(bins: NDArray[np.int64], shape: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Return positions along each dimension, as numpy's ``unravel_index`` does, in a fraction of the time."""
+    positions = []
+    for size in reversed(shape[1:]):
+        rest = bins // size
+        positions.append(bins - rest * size)
+        bins = rest
+    return [bins, *reversed(positions)]

@@ -128,20 +128,20 @@ class Grid(Digested):
 
     def locate(self, columns: Columns) -> Located:
         """Return the rows whose ``longitude`` and ``latitude`` lie on the grid, and their cells."""
-        x, y = transformer(LONGITUDE_LATITUDE, self.crs).transform(
-            np.asarray(columns[LONGITUDE], np.float64), np.asarray(columns[LATITUDE], np.float64)
-        )
+        x, y = np.asarray(columns[LONGITUDE], np.float64), np.asarray(columns[LATITUDE], np.float64)
+        if self.crs != LONGITUDE_LATITUDE:
+            x, y = transformer(LONGITUDE_LATITUDE, self.crs).transform(x, y)
         if self.geographic:
             x = turned(x, self.west * self.resolution)
-        finite = np.isfinite(x) & np.isfinite(y)
-        column = np.where(finite, _multiples(np.where(finite, x, 0.0), self.resolution), -1.0) - self.west
-        row = self.south + self.height - 1 - _multiples(np.where(finite, y, 0.0), self.resolution)
+        with np.errstate(invalid="ignore"):  # what is not finite is nowhere
+            column = _multiples(x, self.resolution) - self.west
+            row = self.south + self.height - 1 - _multiples(y, self.resolution)
         if self.geographic:
             # nothing lies beyond a pole, and beyond a whole turn only what rounding put there
             row += (row == -1) & (y == 90)
             if self.width == _columns_of_a_turn(self.resolution):
                 column = np.clip(column, 0, self.width - 1)
-        on_grid = finite & (column >= 0) & (column < self.width) & (row >= 0) & (row < self.height)
+        on_grid = np.isfinite(x) & (column >= 0) & (column < self.width) & (row >= 0) & (row < self.height)
         rows = np.flatnonzero(on_grid)
         cells = row[rows].astype(np.int64) * self.width + column[rows].astype(np.int64)
         return Located(rows, cells)

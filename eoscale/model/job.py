@@ -155,6 +155,13 @@ class Job(Digested):
         )
 
     @cached_property
+    def timed(self) -> bool:
+        """Whether the times of rows matter to what is made of them."""
+        reduce = self.recipe.reduce
+        periods = reduce is not None and any(axis.period is not None for axis in reduce.by)
+        return reduce is None or periods or self.recipe.span is not None
+
+    @cached_property
     def rule(self) -> dict[str, str]:
         """Name in the quality preset to path below the group."""
         conditions = () if self.preset is None else self.preset.conditions

@@ -44,6 +44,7 @@ class Mask:
 
     def __init__(self, geometry: BaseGeometry) -> None:
         self.geometry = geometry
+        self._box = geometry.bounds if geometry.equals(shapely.box(*geometry.bounds)) else None
         self._raster: Raster | None = None
         self._building = Lock()
         self._asked = 0
@@ -61,6 +62,9 @@ class Mask:
 
     def contains(self, x: Floats, y: Floats) -> NDArray[np.bool_]:
         """Return which (n,) points are strictly inside; NaN is outside."""
+        if self._box:
+            left, bottom, right, top = self._box
+            return (x > left) & (x < right) & (y > bottom) & (y < top)
         raster = self._raster
         if raster is None:
             # two threads may count as one: the raster is then built a call later

@@ -172,15 +172,18 @@ class Product:
 
         Whole seconds and fractions are converted apart, so that no nanosecond is lost to float64.
         """
-        result = np.full(seconds.shape, np.datetime64("NaT"), dtype="datetime64[ns]")
         # beyond +-292 years from 1970 datetime64[ns] overflows; such a time is a fill value, not a time
         epoch = np.datetime64(self.epoch, "ns")
-        good = np.flatnonzero(np.abs(seconds + epoch.astype(np.int64) / 1e9) < 9.2e9)
-        whole = np.floor(seconds[good])
-        nanoseconds = np.rint((seconds[good] - whole) * 1e9).astype(np.int64)
+        good = np.abs(seconds + epoch.astype(np.int64) / 1e9) < 9.2e9
+        if not good.all():
+            result = np.full(seconds.shape, np.datetime64("NaT"), dtype="datetime64[ns]")
+            result[good] = self.times(seconds[good])
+            return result
+        whole = np.floor(seconds)
+        nanoseconds = np.rint((seconds - whole) * 1e9).astype(np.int64)
         since = whole.astype(np.int64) * 1_000_000_000 + nanoseconds
-        result[good] = epoch + since.astype("timedelta64[ns]")
-        return result
+        times: NDArray[np.datetime64] = epoch + since.view("timedelta64[ns]")
+        return times
 
     def missing(self, values: Array, fill_value: Array | None) -> NDArray[np.bool_]:
         """Return which of the (n, ...) values are missing, by the product's fill rule.

@@ -92,16 +92,21 @@ class ZoneMap(Digested):
         known = placed(longitude, latitude)
         x, y = (np.where(known, degrees, np.nan).astype(np.float64) for degrees in (longitude, latitude))
         west = np.where(x < 180, x, x - 360)
-        places = np.stack([west, np.where(west < 0, west + 360, west), y])
+        places = west, np.where(west < 0, west + 360, west), y
         rows = known.size
         starts = np.arange(0, rows, chunk_rows)
-        boxes = _boxes(places, starts)
+        finest = starts
         for _ in range(_HALVINGS):
-            middles = (starts + _sizes(starts, rows) // 2)[_lengths(boxes) >= _SHORT]
-            if not middles.size:
+            finest = _halved(finest, rows, _sizes(finest, rows) > 1)
+        low = np.stack([np.fmin.reduceat(each, finest) for each in places])
+        high = np.stack([np.fmax.reduceat(each, finest) for each in places])
+        boxes = _boxes(low, high, np.searchsorted(finest, starts))
+        for _ in range(_HALVINGS):
+            long = _lengths(boxes) >= _SHORT
+            if not long.any():
                 break
-            starts = np.sort(np.concatenate([starts, middles]))
-            boxes = _boxes(places, starts)
+            starts = _halved(starts, rows, long)
+            boxes = _boxes(low, high, np.searchsorted(finest, starts))
         moments = np.where(known, time, np.datetime64("NaT", "ns"))
         times = np.stack([np.fmin.reduceat(moments, starts), np.fmax.reduceat(moments, starts)], axis=1)
         return cls(rows=rows, starts=starts, boxes=boxes, times=times)
@@ -141,16 +146,25 @@ def _sizes(starts: Rows, rows: int) -> NDArray[np.int64]:
     return np.diff(np.append(starts, rows))
 
 
-def _boxes(places: Floats, starts: NDArray[np.int64]) -> Boxes:
-    """Return (n, 4) boxes of runs of rows, NaN where there is no place.
+def _halved(starts: Rows, rows: int, which: NDArray[np.bool_]) -> Rows:
+    """Return where runs begin when some of them have been halved."""
+    middles = (starts + _sizes(starts, rows) // 2)[which]
+    return np.sort(np.concatenate([starts, middles]))
+
+
+def _boxes(low: Floats, high: Floats, starts: NDArray[np.int64]) -> Boxes:
+    """Return (n, 4) boxes of runs of runs, NaN where there is no place.
 
     Parameters
     ----------
-    places : (3, rows) float
-        Longitudes from -180, the same from 0, and latitudes; NaN where a row has none.
+    low, high : (3, m) float
+        Least and greatest longitude from -180, the same from 0, and latitude, of shorter runs; NaN where
+        there is none.
+    starts : (n,) int64
+        Number of the first of these in each run.
     """
-    west, west_from_0, south = np.fmin.reduceat(places, starts, axis=1)
-    east, east_from_0, north = np.fmax.reduceat(places, starts, axis=1)
+    west, west_from_0, south = np.fmin.reduceat(low, starts, axis=1)
+    east, east_from_0, north = np.fmax.reduceat(high, starts, axis=1)
     # on one side of the antimeridian both arcs are one, but for what a turn rounds
     over = (east - west > 180) & (east_from_0 - west_from_0 < east - west)
     low = np.stack([np.where(over, west_from_0, west), south], axis=1)

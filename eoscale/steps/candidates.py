@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -36,6 +36,15 @@ def candidates(job: Job, chunks: ChunkIndex) -> Candidates | None:
         group: None if some.all() else each.rows_of(some)
         for group, each, some in zip(names, zones, chosen, strict=True)
     }
+
+
+def coordinates(job: Job, chunks: ChunkIndex) -> Sequence[str]:
+    """Return the paths of the coordinates that are read of a granule, below its groups.
+
+    Its times are among them where the job asks for them, and where zone maps are to be made.
+    """
+    known = all(longitude(job, group) in chunks.zones for group in groups(job, chunks))
+    return job.coordinates[:2] if known and not job.timed else job.coordinates
 
 
 def wanted(rows: Candidates, paths: Iterable[str]) -> Wanted:

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eoscale.access.budgets import IN_FLIGHT
+from eoscale.access.budgets import HELD, IN_FLIGHT
 from eoscale.access.ranges import Cost, coalesce
 from eoscale.hdf5.read import Wanted
 from eoscale.model.chunk_index import ChunkIndex
 from eoscale.model.job import Job
 from eoscale.steps.batches import GRANULES_PER_BATCH
-from eoscale.steps.candidates import Candidates, candidates, wanted
+from eoscale.steps.candidates import Candidates, candidates, coordinates, wanted
 from eoscale.steps.groups import groups
 from eoscale.steps.statistics import CELLS_AT_ONCE
 from eoscale.steps.table import ROWS_PER_PART
@@ -62,16 +62,16 @@ def expected(job: Job, indexes: Sequence[ChunkIndex | None]) -> Expected:
         bytes=sum(cost.bytes for cost in costs) + 2 * sum(granule.size for granule in unread),
         exact=not unread and all(left is not None for _, left in known),
         unknown=len(unread),
-        memory=max(_held_reading(job, rows), _held_writing(job)),
+        memory=max(_held_reading(job, rows) + HELD * bool(unread), _held_writing(job)),
     )
 
 
 def _reading(job: Job, chunks: ChunkIndex, left: Candidates | None) -> Cost:
     """Return what a granule costs: what its zone map leaves, or all coordinates and then all the rest."""
-    if left is not None:
-        return _asked(chunks, wanted(left, job.paths))
-    everything = dict.fromkeys(groups(job, chunks))
     others = [path for path in job.paths if path not in job.coordinates]
+    if left is not None:
+        return _asked(chunks, wanted(left, [*coordinates(job, chunks), *others]))
+    everything = dict.fromkeys(groups(job, chunks))
     return _asked(chunks, wanted(everything, job.coordinates)) + _asked(chunks, wanted(everything, others))
 
 

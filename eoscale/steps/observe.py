@@ -22,6 +22,7 @@ from eoscale.steps.candidates import (
     Candidates,
     candidates,
     column,
+    coordinates,
     located,
     longitude,
     timed,
@@ -38,7 +39,7 @@ class Beam(NamedTuple):
     name: str
     rows: Rows
     coordinates: Columns
-    """``longitude``, ``latitude`` and ``time`` of these rows."""
+    """``longitude`` and ``latitude`` of these rows, and ``time`` if the job asks for it."""
     values: Mapping[str, Values]
     """By path below the group: what has been read of them."""
 
@@ -60,8 +61,12 @@ class Observations:
 
     @property
     def coordinates(self) -> dict[str, Array]:
-        """``longitude``, ``latitude`` (float64, degrees) and ``time`` (datetime64[ns], UTC), (n,) each."""
-        return {name: self.coordinate(name) for name in (LONGITUDE, LATITUDE, TIME)}
+        """``longitude``, ``latitude`` (float64, degrees) and ``time`` (datetime64[ns], UTC), (n,) each.
+
+        Times only if the job asks for them.
+        """
+        names = self.beams[0].coordinates if self.beams else (LONGITUDE, LATITUDE, TIME)
+        return {name: self.coordinate(name) for name in names}
 
     def coordinate(self, name: str) -> Array:
         """Return one of :attr:`coordinates`."""
@@ -152,7 +157,7 @@ def _walk(job: Job, granule: Granule, chunks: ChunkIndex, paths: Collection[str]
     """Go from the index of a granule to its observations, with the values of some paths below the groups."""
     names = demanded(job, granule, chunks)
     rows = candidates(job, chunks)
-    now = job.coordinates if rows is None else {*job.coordinates, *paths}
+    now = job.coordinates if rows is None else {*coordinates(job, chunks), *paths}
     rows = dict.fromkeys(names) if rows is None else rows
     first = yield from asked(chunks, wanted(rows, now))
     chunks = with_zones(job, chunks, rows, first.columns)
@@ -207,15 +212,16 @@ def _inside(
 def _beam(
     job: Job, chunks: ChunkIndex, group: str, rows: Rows, columns: Columns, paths: Iterable[str]
 ) -> Beam:
-    coordinates = located(job, chunks, [group], columns)
-    coordinates[LONGITUDE] = subset.normalised(coordinates[LONGITUDE])
-    coordinates[TIME] = timed(job, chunks, [group], columns)
+    places = located(job, chunks, [group], columns)
+    places[LONGITUDE] = subset.normalised(places[LONGITUDE])
+    if job.timed:
+        places[TIME] = timed(job, chunks, [group], columns)
     values = {
         path: _values(job, chunks, full, column(chunks, columns, full))
         for path in paths
         for full in [f"{group}/{path}"]
     }
-    return Beam(group, rows, coordinates, values)
+    return Beam(group, rows, places, values)
 
 
 class _Kept(NamedTuple):
@@ -229,6 +235,8 @@ class _Kept(NamedTuple):
 
 def _passing(job: Job, beam: Beam) -> _Kept:
     size = beam.rows.size
+    if job.preset is None and job.where is None:
+        return _Kept(beam, 0, 0, 0)
     good = subset.passing(job.preset, {name: beam.values[path] for name, path in job.rule.items()}, size)
     operands = {name: beam.values[path] for name, path in job.operands.items()}
     holds, undecided = subset.decided(job.where, operands, size)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eoscale.model.columns import Array, Columns, Values
+from eoscale.model.columns import LATITUDE, Array, Columns, Values
 from eoscale.model.cube import Cube, Tile
 from eoscale.model.grid import Grid
 from eoscale.model.job import Job
@@ -78,9 +78,12 @@ class Summary:
             for tile in np.unique(made_of.keys // self.cube.tile_cells).tolist():
                 first = tile * self.cube.tile_cells
                 made[name, tile] = made_of.between(first, first + self.cube.tile_cells)
-        tiles, rows = np.unique(located.bins // self.cube.tile_cells, return_counts=True)
-        off_axis = coordinates["time"].size - located.rows.size
-        return Reduced(made, off_axis, missing, binned, dict(zip(tiles.tolist(), rows.tolist(), strict=True)))
+        rows = np.bincount(located.bins // self.cube.tile_cells)
+        tiles = np.flatnonzero(rows)
+        off_axis = coordinates[LATITUDE].size - located.rows.size
+        return Reduced(
+            made, off_axis, missing, binned, dict(zip(tiles.tolist(), rows[tiles].tolist(), strict=True))
+        )
 
     def by_tile(self, granule: str, reduced: Reduced) -> dict[Tile, dict[Part, Partial]]:
         """Return the partials of a granule as they are kept: by tile, their keys the tile's own."""

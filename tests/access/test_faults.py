@@ -167,7 +167,7 @@ def test_no_range_is_accepted_that_its_length_or_its_tag_tells(ours: Trials, chu
         for fault in LASTING:
             count = outcomes(trials, fault)
             assert set(count) == {RAISES}, fault
-            assert count.total() > len(trials) / 300
+            assert count.total() > len(trials) / 1000
     for trial in chain(*ours.values(), *chunks.values()):
         if trial.fault in LASTING:
             assert type(trial.error) is (ChangedError if trial.fault is Fault.RETAGGED else AccessError)
@@ -179,7 +179,7 @@ def test_what_passes_by_itself_is_read_after_all(ours: Trials, chunks: Trials) -
         for fault in PASSING:
             count = outcomes(trials, fault)
             assert set(count) == {RIGHT}, fault
-            assert count.total() > len(trials) / 300
+            assert count.total() > len(trials) / 1000
         assert set(outcomes(trials, None)) == {RIGHT}
 
 

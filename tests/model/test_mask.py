@@ -19,7 +19,7 @@ def _used(shape: BaseGeometry, points: Floats) -> Mask:
     """Return a mask whose raster answers for the points, some of them in cells on an edge."""
     made = Mask(shape)
     made.contains(np.zeros(_PAYS_FROM), np.zeros(_PAYS_FROM))
-    assert made.built
+    assert made.built == (made._box is None)
     raster = Raster.of(shape)
     states = raster.look_up(*points.T)
     assert (states == _EDGE).any()
@@ -101,13 +101,25 @@ def test_very_many_long_edges_get_coarser_cells_and_the_same_answers(monkeypatch
 
 
 def test_few_points_build_no_raster_and_many_calls_do() -> None:
-    made = Mask(shapely.box(0, 0, 1, 1))
+    made = Mask(shapely.Polygon([(0, 0), (2, 0), (0, 2)]))
     some = np.full(_PAYS_FROM // 4, 0.5)
     for _ in range(3):
         assert made.contains(some, some).all()
     assert not made.built
     assert made.contains(some, some).all()
     assert made.built
+
+
+def test_a_box_needs_no_raster_however_many_corners_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Raster, "of", None)
+    plain = shapely.box(-1, 0, 1, 2)
+    many = shapely.segmentize(plain, 0.1)
+    for shape in (plain, many, shapely.MultiPolygon([plain])):
+        made = Mask(shape)
+        steps = np.repeat(np.linspace(-2, 3, 501), 501), np.tile(np.linspace(-2, 3, 501), 501)
+        for x, y in (steps, np.nextafter(steps, np.inf), np.nextafter(steps, -np.inf)):
+            assert (made.contains(x, y) == shapely.contains_xy(shape, x, y)).all()
+        assert not made.contains(np.full(2, np.nan), np.array([1.0, np.nan])).any()
 
 
 def _counting(calls: list[int], made: Callable[[BaseGeometry], Raster]) -> Callable[[BaseGeometry], Raster]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from unittest.mock import patch
 
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eoscale.errors import AccessError, CorruptGranuleError, GranuleError, MissingVariableError
+from eoscale.hdf5 import read
 from eoscale.hdf5.index import Indexed, indexes
-from eoscale.hdf5.read import readings
+from eoscale.hdf5.read import Read, Wanted
 from eoscale.model.chunk_index import ChunkIndex, DatasetIndex
 from eoscale.steps import walks
 from eoscale.steps.walks import AT_ONCE, Walk, asked, lots, together
@@ -45,20 +47,49 @@ def summed(chunks: ChunkIndex, rounds: int) -> Walk[int]:
     return total
 
 
-def test_what_walks_ask_for_in_one_round_is_read_at_once(found: list[ChunkIndex]) -> None:
-    with patch.object(walks, "readings", wraps=readings) as read:
-        assert together([summed(one, rounds) for one, rounds in zip(found, (3, 1, 2), strict=True)]) == [
-            1 + 1 + 1,
-            4,
-            9 + 3,
-        ]
-    assert [len(call.args[0]) for call in read.call_args_list] == [3, 2, 1]
+def test_a_walk_goes_on_when_its_own_values_have_come_whatever_the_others_wait_for(
+    found: list[ChunkIndex],
+) -> None:
+    slow: Future[Read] = Future()
+    order: list[str] = []
+
+    def begin(chunks: ChunkIndex, wanted: Wanted) -> Future[Read]:
+        return slow if chunks is found[0] else read.begin(chunks, wanted)
+
+    def noted(chunks: ChunkIndex, rounds: int) -> Walk[int]:
+        total = yield from summed(chunks, rounds)
+        order.append(chunks.granule)
+        if len(order) == 2:
+            slow.set_result(read.begin(found[0], {"h": None}).result())
+        return total
+
+    with patch.object(walks, "begin", begin):
+        ended = together([noted(one, rounds) for one, rounds in zip(found, (1, 1, 3), strict=True)])
+    assert ended == [1, 4, 9 + 3 + 3]
+    assert order[-1] == found[0].granule
 
 
 def test_a_walk_that_asks_for_nothing_is_not_waited_for(found: list[ChunkIndex]) -> None:
-    with patch.object(walks, "readings", wraps=readings) as read:
+    with patch.object(walks, "begin", wraps=read.begin) as begun:
         assert together([summed(found[0], 0)]) == [0]
-    read.assert_not_called()
+    begun.assert_not_called()
+
+
+def test_who_is_interrupted_leaves_nothing_running_behind(found: list[ChunkIndex]) -> None:
+    begun: list[Future[Read]] = []
+
+    def begin(_chunks: ChunkIndex, _wanted: Wanted) -> Future[Read]:
+        begun.append(Future())
+        return begun[-1]
+
+    def interrupted(chunks: ChunkIndex) -> Walk[int]:
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return (yield from summed(chunks, 1))
+
+    with patch.object(walks, "begin", begin), pytest.raises(KeyboardInterrupt):
+        together([summed(found[0], 1), summed(found[1], 1), interrupted(found[2])])
+    assert [each.cancelled() for each in begun] == [True, True]
 
 
 def test_an_error_ends_its_own_walk_alone_and_the_walk_may_look_at_it(found: list[ChunkIndex]) -> None:
