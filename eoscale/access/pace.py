@@ -19,10 +19,6 @@ class Link(NamedTuple):
     """Bytes a second over one connection."""
 
 
-DISK = Link(latency=1e-4, bandwidth=1e9)
-"""A disk of this machine."""
-
-
 @dataclass
 class Pace:
     """How long the answers of one host took lately."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from eoscale.access import budgets, transports
 from eoscale.access.attempts import Transient, hedged, insist
 from eoscale.access.head import Head
-from eoscale.access.pace import DISK, Link
+from eoscale.access.pace import Link
 from eoscale.errors import AccessError, scrub
 
 T = TypeVar("T")
@@ -108,8 +108,7 @@ async def head(url: str) -> Head:
 
 def link(url: str) -> Link:
     """Return what the way to an object allows, as far as its host's answers have shown."""
-    host = transports.host(url)
-    return budgets.here().paces[host].link if host else DISK
+    return budgets.here().paces[transports.host(url)].link
 
 
 async def fetch(url: str, etag: str, spans: Sequence[Span]) -> list[memoryview]:

@@ -188,10 +188,15 @@ def over(content: bytes | memoryview, walk: Walk[T]) -> T:
     b'bc'
     """
     data = memoryview(content)
+    return driven(walk, lambda asked: data[asked[0] : asked[0] + asked[1]])
+
+
+def driven(walk: Walk[T], read: Callable[[Range], memoryview]) -> T:
+    """Return what a walk makes of what a function returns of each range, one after another."""
     try:
         ranges = next(walk)
         while True:
-            ranges = walk.send([data[offset : offset + length] for offset, length in ranges])
+            ranges = walk.send([read(asked) for asked in ranges])
     except StopIteration as end:
         result: T = end.value
         return result

@@ -17,33 +17,33 @@ from tests.benchmarks.storage.clusters import processes
 from tests.benchmarks.storage.contest import Task, Work, contender
 from tests.benchmarks.storage.questions import BOX, COLUMNS, LAND, PER_DEGREE, STATISTICS, polygon
 
-_LAZILY = ("eoscale.lazy",)
+LAZILY = ("eoscale.lazy",)
 """What ``eoscale.open`` would import when it is first called."""
 _RUNS = ("eoscale", "xarray", "zarr", "dask.array")
 """What the first run of a process would import, xarray's look at dask's arrays among it."""
 _ROWS = ["latitude", "longitude", "time", "h_canopy", "h_te"]
 
 
-@contender("W1", "eoscale-known", imports=_LAZILY, answer=of_eoscale, beforehand=True)
-@contender("W1", "eoscale-first", imports=_LAZILY, answer=of_eoscale)
+@contender("W1", "eoscale-known", imports=LAZILY, answer=of_eoscale, beforehand=True)
+@contender("W1", "eoscale-first", imports=LAZILY, answer=of_eoscale)
 def rows(task: Task) -> Iterator[Work]:
     """Open granules and compute the columns on threads."""
     _configure(task)
     yield partial(_computed, task, _ROWS, scheduler="threads")
 
 
-@contender("W1", "eoscale-geometry", imports=_LAZILY, answer=of_eoscale, beforehand=True)
+@contender("W1", "eoscale-geometry", imports=LAZILY, answer=of_eoscale, beforehand=True)
 def rows_with_geometry(task: Task) -> Iterator[Work]:
     """Compute points too."""
     _configure(task)
     yield partial(_computed, task, [*_ROWS, "geometry"], scheduler="threads")
 
 
-@contender("W1", "eoscale-cluster", imports=_LAZILY, answer=of_eoscale, beforehand=True)
+@contender("W1", "eoscale-cluster", imports=LAZILY, answer=of_eoscale, beforehand=True)
 def rows_on_a_cluster(task: Task) -> Iterator[Work]:
     """Compute on a cluster of two processes."""
     _configure(task)
-    with processes(*_LAZILY):
+    with processes(*LAZILY):
         yield partial(_computed, task, _ROWS)
 
 

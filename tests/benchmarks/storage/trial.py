@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from tests.benchmarks.storage import contenders, limit, peers, server  # noqa: F401  these fill the list
+from tests.benchmarks.storage import contenders, limit, local, peers, server  # noqa: F401  these fill the list
 from tests.benchmarks.storage.contest import CONTENDERS, Task
 
 SAID, TOLD, ANSWER = "said.json", "told.json", "answer.parquet"
