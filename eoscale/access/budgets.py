@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from eoscale.access.attempts import Patience
 from eoscale.access.pace import Pace
 
-CONNECTIONS = 64
+CONNECTIONS = 128
 """Requests in flight."""
 HEDGES = 4
 """Second requests for late ranges in flight, beside them."""

@@ -48,9 +48,11 @@ class File:
         path = objects.local(self.url)
         if path is not None:
             return await self._walk_on_disk(path, walk)
-        size, link = self.head.size, ranges.link(self.url)
-        async with budgets.here().held.of(driver.held(size, places, link)):
-            return await driver.afar(size, self._fetch, walk, places, link)
+        size = self.head.size
+        page = await driver.pages(size, self._fetch)
+        block = driver.block_size(size, places, ranges.link(self.url), page)
+        async with budgets.here().held.of(driver.held(size, places, block, page)):
+            return await driver.afar(size, self._fetch, walk, block)
 
     async def _walk_on_disk(self, path: Path, walk: Walk[T]) -> T:
         """Return what a walk makes of a local file, in no blocks: the system keeps those of a disk."""

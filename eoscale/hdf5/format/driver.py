@@ -16,8 +16,14 @@ T = TypeVar("T")
 Fetch: TypeAlias = Callable[[Sequence[Range]], Awaitable[Sequence[memoryview]]]
 """From ranges to their bytes, each exactly as long as asked for, all at once."""
 
+_SMALL = 2**21
+"""Bytes; a file up to this size is taken whole before anything is known of it."""
+_FIRST = 2**16
+"""Bytes of the block that tells whether a file is in pages."""
 _PIECE = 2**22
 """Bytes; of what lies in one run, so much is asked for in one request."""
+_TOGETHER = 16
+"""Blocks of a file in pages, in which most of what is wanted lies."""
 _BLOCKS = tuple(1 << power for power in range(14, 23))
 """Bytes of a block."""
 _PAGED = 2**18
@@ -58,17 +64,21 @@ def block_size(size: int, places: int, link: Link, page: int = 0) -> int:
     (36000000, 16384)
     """
     best = min(_BLOCKS, key=lambda block: _seconds(size, places, link, block))
-    if _touched(size, places, best) > _MOST:
+    if page and size > _SMALL:
+        return min(_PAGED, max(best, page))
+    if size <= _SMALL or _touched(size, places, best) > _MOST:
         return max(1, size)
-    return min(_PAGED, max(best, page)) if page else best
+    return best
 
 
-def held(size: int, places: int, link: Link) -> int:
-    """Return about how many bytes of a file are fetched and kept while its metadata are read.
+def held(size: int, places: int, block: int, page: int = 0) -> int:
+    """Return about how many bytes of a file are kept while its metadata are read.
 
-    Parameters as of :func:`block_size`.
+    Parameters and errors as of :func:`block_size`, whose result is ``block``.
     """
-    return round(size * _touched(size, places, block_size(size, places, link)))
+    if page:
+        return min(size, _TOGETHER * block)
+    return round(size * _touched(size, places, block))
 
 
 def _touched(size: int, places: int, block: int) -> float:
@@ -136,8 +146,19 @@ class Blocks:
         return memoryview(b"".join(pieces))
 
 
-async def afar(size: int, fetch: Fetch, walk: Walk[T], places: int, link: Link) -> T:
-    """Return what a walk makes of a file far away, in blocks that suit the file.
+async def pages(size: int, fetch: Fetch) -> int:
+    """Return the bytes of the pages of a file far away; 0 where it has none, or is small.
+
+    Raises
+    ------
+    AccessError
+        As ``fetch`` does; and what a file raises that is none of HDF5.
+    """
+    return await through(Blocks(size, fetch, _FIRST), page_size(size)) if size > _SMALL else 0
+
+
+async def afar(size: int, fetch: Fetch, walk: Walk[T], block: int) -> T:
+    """Return what a walk makes of a file far away.
 
     Parameters
     ----------
@@ -145,7 +166,7 @@ async def afar(size: int, fetch: Fetch, walk: Walk[T], places: int, link: Link) 
         Bytes of the file.
     fetch : callable
     walk : Walk
-    places, link
+    block : int
         As of :func:`block_size`.
 
     Raises
@@ -153,15 +174,9 @@ async def afar(size: int, fetch: Fetch, walk: Walk[T], places: int, link: Link) 
     AccessError
         As ``fetch`` does; and whatever the walk raises.
     """
-    block = block_size(size, places, link)
+    blocks = Blocks(size, fetch, min(block, _PIECE))
     if block >= size:
-        blocks = Blocks(size, fetch, _PIECE)
         await blocks.hold([(0, size)])
-        return await through(blocks, walk)
-    blocks = Blocks(size, fetch, block)
-    page = await through(blocks, page_size(size))
-    if block_size(size, places, link, page) != block:
-        blocks = Blocks(size, fetch, block_size(size, places, link, page))
     return await through(blocks, walk)
 
 

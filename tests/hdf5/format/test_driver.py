@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from eoscale.access.pace import Link
 from eoscale.hdf5.format import Range, Walk, datasets, driver
 from eoscale.hdf5.format.cursor import Cursor, File
-from eoscale.hdf5.format.driver import Blocks, afar, block_size, over, through
+from eoscale.hdf5.format.driver import Blocks, afar, block_size, over, pages, through
 from eoscale.hdf5.format.walk import together
 
 CONTENT = bytes(range(251)) * 11
@@ -127,19 +127,24 @@ def test_a_block_is_as_long_as_suits_the_file(
     content = path.read_bytes()
     fetcher = Fetcher(content)
     near = Link(latency=1e-5, bandwidth=1e8)
-    found = asyncio.run(afar(len(content), fetcher, datasets(len(content), ["h"]), 2, near))
+    page = asyncio.run(pages(len(content), fetcher))
+    block = block_size(len(content), 2, near, page)
+    found = asyncio.run(afar(len(content), fetcher, datasets(len(content), ["h"]), block))
     assert found.datasets["h"].offsets.size == 64
     lengths = {length for _, length in fetcher.asked}
-    block = block_size(len(content), 2, near)
-    assert block < driver._PAGED
-    assert (driver._PAGED in lengths) == paged
+    assert page == paged * 2**20
+    assert (block == driver._PAGED) == paged
     assert block in lengths
     assert sum(length for _, length in fetcher.asked) < len(content) / 2
 
 
-@pytest.mark.parametrize("size", [0, 1, 300_000, 9_000_001])
-def test_a_file_that_is_taken_whole_comes_in_few_requests_at_once(size: int) -> None:
-    fetcher = Fetcher(random.Random(size).randbytes(size))  # noqa: S311  no secret
+@pytest.mark.parametrize("nbytes", [1, 300_000, 9_000_001])
+def test_a_file_that_is_taken_whole_comes_in_few_requests_at_once(tmp_path: Path, nbytes: int) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["h"] = np.frombuffer(random.Random(nbytes).randbytes(nbytes), np.uint8)  # noqa: S311  no secret
+    fetcher = Fetcher(path.read_bytes())
+    size = len(fetcher.content)
     rounds: list[int] = []
 
     async def fetch(asked: Sequence[Range]) -> list[memoryview]:
@@ -150,8 +155,9 @@ def test_a_file_that_is_taken_whole_comes_in_few_requests_at_once(size: int) -> 
         bodies = yield [(at, min(1000, size - at)) for at in range(0, size, 1000)]
         return b"".join(bodies)
 
-    assert asyncio.run(afar(size, fetch, walk(), 10**6, REGION)) == fetcher.content
-    assert rounds == ([-(-size // 2**22)] if size else [])
+    assert block_size(size, 10**6, REGION) == size
+    assert asyncio.run(afar(size, fetch, walk(), size)) == fetcher.content
+    assert rounds == [-(-size // 2**22)]
 
 
 SIZES, PLACES = st.integers(1, 2**40), st.integers(1, 10**5)
@@ -162,8 +168,8 @@ LINKS = st.builds(Link, latency=st.floats(1e-5, 2), bandwidth=st.floats(1e4, 1e1
 def test_a_block_of_another_size_would_not_take_less_time(size: int, places: int, link: Link) -> None:
     block = block_size(size, places, link)
     if block == size:
-        # blocks of a file that is not taken whole leave a tenth of it out
-        assert 1 - np.exp(-places * 2**22 / size) > 0.9
+        # of what is not small, less than a tenth would be left out
+        assert size <= 2**21 or 1 - np.exp(-places * 2**22 / size) > 0.9
     else:
         seconds = {other: driver._seconds(size, places, link, other) for other in driver._BLOCKS}
         assert seconds[block] == min(seconds.values())
@@ -178,10 +184,8 @@ def test_the_longer_an_answer_is_in_coming_the_more_is_asked_for_at_once(
 
 
 @given(SIZES, PLACES, LINKS)
-def test_pages_are_read_in_pieces_unless_the_file_is_taken_whole(size: int, places: int, link: Link) -> None:
-    block = block_size(size, places, link)
-    paged = block_size(size, places, link, page=2**23)
-    assert paged == (size if block == size else driver._PAGED)
+def test_pages_are_read_in_pieces_unless_the_file_is_small(size: int, places: int, link: Link) -> None:
+    assert block_size(size, places, link, page=2**23) == (size if size <= 2**21 else driver._PAGED)
 
 
 def test_small_files_are_taken_whole_and_large_ones_in_small_pieces() -> None:
