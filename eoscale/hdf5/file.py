@@ -10,7 +10,7 @@ from typing import TypeVar
 from eoscale.access import budgets, objects, ranges
 from eoscale.access.head import Head
 from eoscale.access.ranges import Cost, Span
-from eoscale.errors import AccessError, ChangedError, scrub
+from eoscale.errors import AccessError, ChangedError, GranuleError, scrub
 from eoscale.hdf5.format import Range, Walk, driver
 
 T = TypeVar("T")
@@ -70,6 +70,8 @@ class File:
 
         try:
             await budgets.here().crew.do(work)
+        except GranuleError:  # some are errors of the system's kind, too
+            raise
         except OSError as error:
             raise AccessError(f"{scrub(self.url)} cannot be read: {error.strerror}") from None
         if await ranges.head(self.url) != self.head:
