@@ -178,7 +178,7 @@ def test_over_http_everything_is_what_h5py_reads(folder: Path, server: RangeServ
         found = index(granule(server.url(f"{version}.h5")), PATHS)
         size = (folder / f"{version}.h5").stat().st_size
         assert (found.requests, found.bytes_read) == (len(server.asked) - asked, server.bytes - sent)
-        assert found.bytes_read <= found.size
+        assert found.bytes_read <= found.size + 2**16  # of the block that tells whether it is in pages
         assert found.size == size
         sent, asked = server.bytes, len(server.asked)
         reading = read(found, dict.fromkeys(PATHS))
