@@ -86,7 +86,7 @@ def test_of_granules_that_were_indexed_before_a_run_asks_what_the_plan_says_and_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EOSCALE_INDEX_STORE", str(tmp_path / "indexes"))
-    synthetic.make(ATL06, 12, folder=tmp_path / "granules")
+    synthetic.make(ATL06, 8, folder=tmp_path / "granules")
     file, granules = FOLDER / "greenland-one-spring.yaml", f"{tmp_path}/granules/*.h5"
     # threads of this process: they share its environment
     with Client(processes=False, dashboard_address="127.0.0.1:0") as client:
