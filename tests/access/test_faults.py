@@ -183,6 +183,12 @@ def test_what_passes_by_itself_is_read_after_all(ours: Trials, chunks: Trials) -
         assert set(outcomes(trials, None)) == {RIGHT}
 
 
+def test_every_fault_was_met_as_often_as_seeds_of_even_odds_meet_it(ours: Trials, chunks: Trials) -> None:
+    trials = [trial for some in (*ours.values(), *chunks.values()) for trial in some]
+    for fault in (*LASTING, *PASSING):
+        assert outcomes(trials, fault).total() > len(trials) / 300, fault
+
+
 def test_a_flipped_bit_is_told_by_what_a_chunk_was_packed_with(chunks: Trials) -> None:
     for packing in PACKINGS:
         flipped = [trial for trial in chunks[packing] if trial.fault is Fault.FLIPPED]

@@ -88,7 +88,7 @@ class _Litter:
 def _collect_often() -> None:
     # what the imports made stays, so that a collection takes microseconds and one follows the other
     gc.freeze()
-    gc.set_threshold(60, 10, 10)
+    gc.set_threshold(40, 10, 10)
 
 
 def _work(client: Client, calls: int, seed: int) -> None:

@@ -85,7 +85,7 @@ def test_reads_in_eight_threads_do_not_stall_however_garbage_is_collected(
     assert not ended.stacks
     assert len(ended.took) * control.AT_ONCE == READS <= storage.counts().gets
     assert max(ended.took) < control.SECONDS
-    assert ended.collections > READS / 2
+    assert ended.collections > READS
     # on the thread that all reads wait for, and on those that read
     assert ended.closed["eoscale-io"] > 100
     readers = [number for name, number in ended.closed.items() if name.startswith("reader")]

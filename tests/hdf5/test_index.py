@@ -58,7 +58,7 @@ def test_the_index_tells_shape_type_chunks_filters_and_fill(tmp_path: Path, vers
     assert found.datasets["gt1l/compact"].inline is not None
     assert found.datasets["gt1l/contiguous"].clipped
     assert (found.granule, found.size) == ("granule_007", path.stat().st_size)
-    assert 0 < found.bytes_read <= found.size
+    assert 0 < found.bytes_read < found.size / 2
     again = index(granule(path), ["gt1l/plane", "gt1l/sparse", "gt1l/compact", "gt1l/contiguous"])
     assert (again, again.requests, again.bytes_read) == (found, 0, 0)
     # offsets count from the beginning of the file, also behind a user block

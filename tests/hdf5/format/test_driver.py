@@ -191,3 +191,5 @@ def test_pages_are_read_in_pieces_unless_the_file_is_small(size: int, places: in
 def test_small_files_are_taken_whole_and_large_ones_in_small_pieces() -> None:
     sizes = [block_size(size, 200, REGION) for size in (0, 1, 300_000, 36_000_000, 200_000_000, 2**31, 2**33)]
     assert sizes == [1, 1, 300_000, 36_000_000, 2**14, 2**14, 2**14]
+    assert block_size(2**33, 200, REGION, page=2**23) == 2**18
+    assert block_size(2**30, 200, REGION, page=4096) == 2**14
