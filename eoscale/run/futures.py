@@ -67,6 +67,7 @@ def windowed(
                         f"workers died of a task, again and again: {error}; give them more memory"
                     ) from error
                 killed(item)
+            del future  # the scheduler forgets this task before it hears of the next one
             for added in submit(1):
                 finished.add(added)
     except CancelledError as error:

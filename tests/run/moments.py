@@ -14,6 +14,9 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
+import dask
+from distributed.utils import get_mp_context
+
 from eoscale.run.progress import Silent
 
 _context = get_context("forkserver")
@@ -122,6 +125,8 @@ def at_hand(*modules: str) -> Iterator[None]:
     that tests have begun meanwhile end.
     """
     _stop()
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        get_mp_context()  # when it is asked first, distributed names modules of its own in the place of these
     _context.set_forkserver_preload([*modules])
     try:
         yield

@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from shutil import copytree
 from time import monotonic, perf_counter, sleep
+from typing import Any
 
 import pytest
 from distributed import Client
@@ -44,7 +45,7 @@ from tests.run.trials import (
 
 IN_HAND = 2 * WORKERS * PER_BATCH
 """Granules of the tasks that workers have: each does one, and has the next one waiting."""
-READ, WRITTEN = "granules read", {"zarr": "tiles written", "csv": "parts written"}
+READ, WRITTEN = "granules read", {"zarr": "tiles written", "csv": "parts written", "parquet": "parts written"}
 MANY = 10_000
 
 
@@ -73,7 +74,7 @@ def test_killed_at_moments_of_chance_it_ends_the_same_and_reads_nothing_twice_bu
     twice: list[int] = []
     for number in count():
         trial = Trial(bench=bench, plan=plan, folder=tmp_path / f"{number}")
-        while trial.attempt(after=dice.uniform(0, expected.seconds)):
+        while trial.attempt(**_at_chance(dice, kind, expected.seconds)):
             deaths.append((len(trial.read), trial.written))
             assert opened(trial.output) in (None, expected.files)
         expected.check(trial)
@@ -88,6 +89,12 @@ def test_killed_at_moments_of_chance_it_ends_the_same_and_reads_nothing_twice_bu
     assert kind == "parquet" or any(0 < written < plan.job.cube.tiles for _, written in deaths)
     with capsys.disabled():
         print(f"\n{kind}: {len(deaths)} kills, at most {max(twice)} granules read again after one")  # noqa: T201
+
+
+def _at_chance(dice: random.Random, kind: str, seconds: float) -> dict[str, Any]:
+    """Return a moment: by the clock, or while it reads or writes, which may be over in no time."""
+    stage = dice.choice(["", READ, WRITTEN[kind]])
+    return {"moment": Heard(stage, dice.randint(1, 11))} if stage else {"after": dice.uniform(0, seconds)}
 
 
 @pytest.mark.parametrize("kind", ["zarr", "csv"])
