@@ -21,7 +21,7 @@ HEDGES = 4
 """Second requests for late ranges in flight, beside them."""
 IN_FLIGHT = 64 * 2**20
 """Bytes that have been asked for and are not yet worked on."""
-HELD = 128 * 2**20
+HELD = 192 * 2**20
 """Bytes of files that are kept while their metadata are read."""
 PATIENCE = Patience()
 _PIECES = 64

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from eoscale.access import budgets, transports
+from eoscale.access import budgets, disks, objects, transports
 from eoscale.access.attempts import Transient, hedged, insist
 from eoscale.access.head import Head
 from eoscale.access.pace import Link
@@ -129,8 +129,7 @@ async def fetch(url: str, etag: str, spans: Sequence[Span]) -> list[memoryview]:
     bodies = [memoryview(b"")] * len(spans)
 
     async def one(number: int, span: Span) -> None:
-        nbytes = span.stop - span.start
-        async with budgets.here().in_flight.of(nbytes):
+        async with budgets.here().in_flight.of(_length(span)):
             bodies[number] = await _got(url, etag, span)
 
     await _together(one(number, span) for number, span in enumerate(spans))
@@ -163,18 +162,31 @@ async def deliver(
         If one of them cannot be read exactly; and what ``take`` raises.
     """
     spans = coalesce(offsets, sizes)
+    here = budgets.here()
+    path = objects.local(url)
 
-    def cut(span: Span, body: memoryview) -> None:
+    def cut(span: Span, body: memoryview) -> dict[int, memoryview]:
         starts = {member: int(offsets[member]) - span.start for member in span.members}
-        take({member: body[start : start + int(sizes[member])] for member, start in starts.items()})
+        return {member: body[start : start + int(sizes[member])] for member, start in starts.items()}
 
     async def one(span: Span) -> None:
-        here = budgets.here()
-        async with here.in_flight.of(span.stop - span.start):
-            await here.crew.do(partial(cut, span, await _got(url, etag, span)))
+        async with here.in_flight.of(_length(span)):
+            body = await _got(url, etag, span)
+            await here.crew.do(lambda: take(cut(span, body)))
 
-    await _together(map(one, spans))
-    return Cost(len(spans), sum(span.stop - span.start for span in spans))
+    async def on_disk(path: Path, some: Sequence[Span]) -> None:
+        def work(read: disks.Read) -> None:
+            cuts = (cut(span, read(span.start, _length(span))) for span in some)
+            take({member: body for found in cuts for member, body in found.items()})
+
+        async with here.in_flight.of(sum(map(_length, some))):
+            await disks.reading(url, etag, path, work)
+
+    if path is None:
+        await _together(map(one, spans))
+    else:
+        await _together(on_disk(path, some) for some in _lots(spans))
+    return Cost(len(spans), sum(map(_length, spans)))
 
 
 async def copied(url: str, head: Head, path: Path) -> Cost:
@@ -194,6 +206,23 @@ async def copied(url: str, head: Head, path: Path) -> Cost:
     return Cost(len(starts), head.size)
 
 
+def _length(span: Span) -> int:
+    return span.stop - span.start
+
+
+def _lots(spans: Sequence[Span]) -> list[list[Span]]:
+    """Return spans that are read together: no more bytes than one request may have, but always one."""
+    lots: list[list[Span]] = []
+    held = LIMIT
+    for span in spans:
+        held += _length(span)
+        if held > LIMIT:
+            lots.append([])
+            held = _length(span)
+        lots[-1].append(span)
+    return lots
+
+
 async def _together(asked: Iterable[Coroutine[Any, Any, None]]) -> None:
     """Wait for all; the first that fails cancels the others."""
     try:
@@ -206,7 +235,7 @@ async def _together(asked: Iterable[Coroutine[Any, Any, None]]) -> None:
 
 async def _got(url: str, etag: str, span: Span) -> memoryview:
     get = partial(transports.get, url, span.start, span.stop, etag)
-    return await _asked(url, span.stop - span.start, get)
+    return await _asked(url, _length(span), get)
 
 
 async def _asked(url: str, nbytes: int, ask: Callable[[], Awaitable[T]]) -> T:

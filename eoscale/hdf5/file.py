@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from eoscale.access import budgets, objects, ranges
+from eoscale.access import budgets, disks, objects, ranges
 from eoscale.access.head import Head
 from eoscale.access.ranges import Cost, Span
-from eoscale.errors import AccessError, ChangedError, GranuleError, scrub
 from eoscale.hdf5.format import Range, Walk, driver
 
 T = TypeVar("T")
+
+AT_HAND = 2**22
+"""Bytes of a file that are kept when it has been taken whole, at most."""
 
 
 class File:
@@ -30,8 +31,12 @@ class File:
         self.url = url
         self.head = head
         self.cost = Cost(0, 0)
+        self.at_hand: dict[int, bytes] = {}
+        """By offset: what came with a file that was taken whole, and will be read next."""
 
-    async def walk(self, walk: Walk[T], places: int) -> T:
+    async def walk(
+        self, walk: Walk[T], places: int, *, then: Callable[[T], Sequence[Range]] | None = None
+    ) -> T:
         """Return what a walk makes of the file.
 
         Parameters
@@ -39,6 +44,9 @@ class File:
         walk : Walk
         places : int
             About how many it will read that lie apart.
+        then : callable, optional
+            From the result to the ranges that will be read next. Of a file that is taken whole they are kept
+            :attr:`at_hand`, unless they are too long.
 
         Raises
         ------
@@ -50,34 +58,34 @@ class File:
             return await self._walk_on_disk(path, walk)
         size = self.head.size
         page = await driver.pages(size, self._fetch)
-        block = driver.block_size(size, places, ranges.link(self.url), page)
+        link = ranges.link(self.url)
+        block = driver.block_size(size, places, link, page)
+        if then is not None and block >= size:
+            walk = self._keeping(walk, then)
         async with budgets.here().held.of(driver.held(size, places, block, page)):
-            return await driver.afar(size, self._fetch, walk, block)
+            return await driver.afar(size, self._fetch, walk, block, driver.piece_size(link))
+
+    def _keeping(self, walk: Walk[T], then: Callable[[T], Sequence[Range]]) -> Walk[T]:
+        found = yield from walk
+        asked = list(then(found))
+        if sum(length for _, length in asked) <= AT_HAND:
+            bodies = yield asked
+            # copies, which do not keep the rest of the file
+            self.at_hand = {offset: bytes(body) for (offset, _), body in zip(asked, bodies, strict=True)}
+        return found
 
     async def _walk_on_disk(self, path: Path, walk: Walk[T]) -> T:
         """Return what a walk makes of a local file, in no blocks: the system keeps those of a disk."""
         found: list[T] = []
 
-        def work() -> None:
-            with path.open("rb", buffering=0) as file:
+        def work(read: disks.Read) -> None:
+            def counted(asked: Range) -> memoryview:
+                self.cost += Cost(1, asked[1])
+                return read(*asked)
 
-                def read(asked: Range) -> memoryview:
-                    offset, length = asked
-                    self.cost += Cost(1, length)
-                    return memoryview(os.pread(file.fileno(), length, offset))
+            found.append(driver.driven(walk, counted))
 
-                found.append(driver.driven(walk, read))
-
-        try:
-            await budgets.here().crew.do(work)
-        except GranuleError:  # some are errors of the system's kind, too
-            raise
-        except OSError as error:
-            raise AccessError(f"{scrub(self.url)} cannot be read: {error.strerror}") from None
-        if await ranges.head(self.url) != self.head:
-            raise ChangedError(
-                f"{scrub(self.url)} changed while it was read: it was version {self.head.etag}"
-            )
+        await disks.reading(self.url, self.head.etag, path, work)
         return found[0]
 
     async def _fetch(self, asked: Sequence[Range]) -> list[memoryview]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -13,8 +14,8 @@ from eoscale.access.head import Head
 from eoscale.errors import AccessError, ChangedError, GranuleError
 from eoscale.hdf5 import fallback, store
 from eoscale.hdf5.file import File
-from eoscale.hdf5.format import Unfamiliar, datasets, names
-from eoscale.model.chunk_index import ChunkIndex
+from eoscale.hdf5.format import Contents, Range, Unfamiliar, datasets, names
+from eoscale.model.chunk_index import UNALLOCATED, ChunkIndex
 from eoscale.model.granule import Granule
 
 _logger = logging.getLogger(__name__)
@@ -56,6 +57,15 @@ def index(granule: Granule, paths: Iterable[str]) -> ChunkIndex:
     if not isinstance(found, ChunkIndex):
         raise found
     return found
+
+
+def begin(granule: Granule, paths: Iterable[str]) -> Future[ChunkIndex]:
+    """Begin to look for the index of a granule, and return where it, or an error, will be found.
+
+    Parameters and errors as of :func:`index`. One that was read from the file, so that it tells of requests,
+    has not been kept yet (see :func:`store.saved`), and may have chunks at hand.
+    """
+    return loop.start(_found(granule, list(dict.fromkeys(paths))))
 
 
 def indexes(granules: Sequence[Granule], paths: Iterable[str]) -> list[Indexed]:
@@ -121,6 +131,13 @@ def siblings(granule: Granule, path: str) -> tuple[str, ...]:
 
 
 async def _index(granule: Granule, paths: Sequence[str]) -> ChunkIndex:
+    found = await _found(granule, paths)
+    if found.requests:
+        await store.saved(found)
+    return replace(found, at_hand={})
+
+
+async def _found(granule: Granule, paths: Sequence[str]) -> ChunkIndex:
     kept = await _kept(granule)
     present = kept.datasets.keys() | kept.absent if kept else frozenset[str]()
     lacking = [path for path in paths if path not in present]
@@ -132,10 +149,7 @@ async def _index(granule: Granule, paths: Sequence[str]) -> ChunkIndex:
         except ChangedError:
             kept = None
     if not kept:
-        fresh = await _read(granule, await ranges.head(granule.url), paths)
-    await store.saved(fresh)
-    if not kept:
-        return fresh
+        return await _read(granule, await ranges.head(granule.url), paths)
     united = {**kept.datasets, **fresh.datasets}
     absent = kept.absent | fresh.absent
     return _only(replace(fresh, datasets=united, zones=kept.zones, absent=absent), paths)
@@ -160,13 +174,24 @@ def _only(found: ChunkIndex, paths: Sequence[str]) -> ChunkIndex:
     )
 
 
+def _chunks(contents: Contents) -> list[Range]:
+    """Return the ranges of all chunks of all variables."""
+    tables = [(each.offsets.reshape(-1), each.sizes.reshape(-1)) for each in contents.datasets.values()]
+    return [
+        each
+        for offsets, sizes in tables
+        for each in zip(offsets.tolist(), sizes.tolist(), strict=True)
+        if each[0] != UNALLOCATED
+    ]
+
+
 async def _read(granule: Granule, head: Head, paths: Sequence[str]) -> ChunkIndex:
     """Return an index that is read from the metadata of one version of a file."""
     file = File(granule.url, head)
     reason = ""
     try:
         try:
-            contents = await file.walk(datasets(head.size, paths), _PLACES * len(paths))
+            contents = await file.walk(datasets(head.size, paths), _PLACES * len(paths), then=_chunks)
         except Unfamiliar as construct:
             reason = str(construct)
             _logger.info("%s is indexed by libhdf5: %s", granule.id, reason)
@@ -183,6 +208,7 @@ async def _read(granule: Granule, head: Head, paths: Sequence[str]) -> ChunkInde
         absent=contents.absent,
         requests=file.cost.requests,
         bytes_read=file.cost.bytes,
+        at_hand=file.at_hand,
         fallback=reason,
         plain=transports.plain(granule.url),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from itertools import groupby, islice, pairwise, repeat
 from math import prod
 from typing import Any, NamedTuple, TypeAlias
@@ -16,11 +17,10 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from eoscale.access import loop, ranges, redirects
+from eoscale.access import budgets, loop, ranges, redirects
 from eoscale.access.head import Head
 from eoscale.access.ranges import Cost
 from eoscale.errors import (
-    AccessError,
     GranuleError,
     MissingVariableError,
     RecipeError,
@@ -50,8 +50,6 @@ class Reading(NamedTuple):
     cost: Cost
 
 
-Read: TypeAlias = Reading | AccessError | GranuleError
-"""Values, or why there are none."""
 Wanted: TypeAlias = Mapping[str, Rows | None]
 """Full path to row numbers, (n,) int64, ascending, each once; None for all rows."""
 
@@ -83,28 +81,23 @@ def read(index: ChunkIndex, wanted: Wanted) -> Reading:
     """
     begun = begin(index, wanted)
     try:
-        found = begun.result()
+        return begun.result()
     finally:
         begun.cancel()  # who is interrupted leaves nothing running behind
-    if not isinstance(found, Reading):
-        raise found
-    return found
 
 
-def begin(index: ChunkIndex, wanted: Wanted) -> Future[Read]:
-    """Begin to read rows of some variables, and return where they, or an error, will be found.
+def begin(index: ChunkIndex, wanted: Wanted) -> Future[Reading]:
+    """Begin to read rows of some variables; parameters and errors as of :func:`read`.
 
-    Parameters and errors as of :func:`read`; only a :class:`RecipeError` is raised, and that at once.
+    What is wrong with the index or the rows is raised at once.
     """
     planned = _planned(index, wanted)
 
-    async def attempt() -> Read:
+    async def attempt() -> Reading:
         try:
-            return planned if isinstance(planned, GranuleError) else await _read(index, planned)
-        except AccessError as error:
-            return error
+            return await _read(index, planned)
         except GranuleError as error:
-            return _of(index, error)
+            raise _of(index, error) from error
 
     return loop.start(attempt())
 
@@ -190,8 +183,8 @@ def _compact(rows: Rows) -> slice | Rows:
 _Columns: TypeAlias = dict[str, _Column]
 
 
-def _planned(index: ChunkIndex, wanted: Wanted) -> _Columns | GranuleError:
-    """Return what will be read of a granule, by path, or why it cannot be."""
+def _planned(index: ChunkIndex, wanted: Wanted) -> _Columns:
+    """Return what will be read of a granule, by path."""
     try:
         datasets = {path: _dataset(index, path) for path in wanted}
         nbytes = sum(
@@ -203,7 +196,7 @@ def _planned(index: ChunkIndex, wanted: Wanted) -> _Columns | GranuleError:
                 f"{MOST_BYTES / 1e9:.0f}: read it in blocks of rows"
             )
     except GranuleError as error:
-        return _of(index, error)
+        raise _of(index, error) from error
     for rows in {id(rows): rows for rows in wanted.values()}.values():  # variables share them
         if rows is not None and rows.size and (rows[0] < 0 or (np.diff(rows) <= 0).any()):
             raise RecipeError("rows to read are not in order: expected row numbers, ascending, each once")
@@ -267,9 +260,15 @@ async def _read(index: ChunkIndex, columns: _Columns) -> Reading:
             numbers = np.array([pieces[member][1] for member in some])
             columns[path].put(numbers, [found[member] for member in some])
 
-    if index.plain:
-        redirects.trust(index.url)
-    cost = await ranges.deliver(index.url, index.etag, offsets, sizes, take)
+    places = offsets.tolist()
+    cost = Cost(0, 0)
+    if index.at_hand.keys() >= set(places):
+        at_hand = {member: memoryview(index.at_hand[place]) for member, place in enumerate(places)}
+        await budgets.here().crew.do(partial(take, at_hand))
+    else:
+        if index.plain:
+            redirects.trust(index.url)
+        cost = await ranges.deliver(index.url, index.etag, offsets, sizes, take)
     values = {path: column.values for path, column in columns.items()}
     file = File(index.url, Head(index.size, index.etag))
     in_heap = [path for path, column in columns.items() if column.dataset.in_heap]

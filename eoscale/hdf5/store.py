@@ -102,17 +102,6 @@ def save(*indexes: ChunkIndex) -> None:
         loop.run(together())
 
 
-def offer(*indexes: ChunkIndex) -> None:
-    """Keep indexes as :func:`save` does, or do without: what they add to those that are kept saves time only.
-
-    A store that others have filled may be there to be read alone. That is logged, once.
-    """
-    try:
-        save(*indexes)
-    except AccessError as error:
-        _do_without(endpoints.index_store(), f"zone maps are not kept: {error}")
-
-
 def forget(granule: Granule) -> None:
     """Drop what is kept of a granule's index, because its file has changed.
 
@@ -166,6 +155,17 @@ async def saved(index: ChunkIndex) -> None:
     root, url = endpoints.index_store(), _canonical(index.url)
     with _usable(root):
         await _add(root, replace(index, url=url))
+
+
+async def offered(index: ChunkIndex) -> None:
+    """Keep an index as :func:`saved` does, or do without: what it adds to the one that is kept saves time.
+
+    A store that others have filled may be there to be read alone. That is logged, once.
+    """
+    try:
+        await saved(index)
+    except AccessError as error:
+        _do_without(endpoints.index_store(), f"zone maps are not kept: {error}")
 
 
 async def _add(root: str, index: ChunkIndex) -> None:

@@ -37,7 +37,8 @@ class Reader:
         job = self.work.job()
         names = self.columns if columns is None else list(columns)
         variables = [name for name in names if name in job.columns]
-        seen = [_used(one) for one in each(job, batch, columns=variables)]
+        came = {position: _used(one) for position, one in each(job, batch, columns=variables)}
+        seen = [came[position] for position in range(*batch)]
         made = {name: self._column(seen, name) for name in names if name != GEOMETRY}
         frame = pd.DataFrame(made, index=pd.RangeIndex(sum(one.size for one in seen)))
         if GEOMETRY not in names:

@@ -145,6 +145,8 @@ class ChunkIndex(Digested):
     bytes_read: int = 0
     """What building the index cost."""
     requests: int = 0
+    at_hand: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+    """By offset: chunks that came with the metadata of a file that was taken whole. They are kept nowhere."""
     fallback: str = ""
     """Why libhdf5 had to read the metadata; empty where it did not."""
 

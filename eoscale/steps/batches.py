@@ -45,28 +45,32 @@ def cut(job: Job, *, granules_per_batch: int = GRANULES_PER_BATCH) -> tuple[Batc
     return tuple(batches)
 
 
-def each(job: Job, batch: Batch, *, columns: Iterable[str] | None = None) -> Iterator[Observed]:
-    """Yield the observations of the granules of a batch, or why there are none, in order."""
+def each(job: Job, batch: Batch, *, columns: Iterable[str] | None = None) -> Iterator[tuple[int, Observed]]:
+    """Yield the observations of the granules of a batch, or why there are none, as they come.
+
+    Each has the position of its granule in the job.
+    """
     granules = [job.granules[position] for position in range(*batch)]
-    return observations(job, granules, columns=columns)
+    return ((batch[0] + number, seen) for number, seen in observations(job, granules, columns=columns))
 
 
 def accounted(
     job: Job, batch: Batch, act: Callable[[Observations], tuple[T, Receipt]]
 ) -> list[tuple[T | None, Receipt]]:
-    """Return what a function makes of the granules of a batch, each with its receipt.
+    """Return what a function makes of the granules of a batch, each with its receipt, in order.
 
     A granule that cannot be used gives None and a receipt that says why, and does not stop the others. They
     are read at once: each has its share of the time.
     """
     began = time.perf_counter()
-    done: list[tuple[T | None, Receipt]] = []
-    for position, seen in zip(range(*batch), each(job, batch), strict=True):
+    done: dict[int, tuple[T | None, Receipt]] = {}
+    for position, seen in each(job, batch):
         if isinstance(seen, Observations):
-            done.append(act(seen))
+            done[position] = act(seen)
         else:
             reason = f"{type(seen).__name__}: {seen}"
-            done.append((None, Receipt(granule=job.granules[position].id, failure=reason)))
+            done[position] = None, Receipt(granule=job.granules[position].id, failure=reason)
     seconds = (time.perf_counter() - began) / len(done)
     measured = partial(replace, seconds=seconds, finished=time.time(), process=os.getpid())
-    return [(made, receipt if receipt.failure else measured(receipt)) for made, receipt in done]
+    ordered = (done[position] for position in range(*batch))
+    return [(made, receipt if receipt.failure else measured(receipt)) for made, receipt in ordered]

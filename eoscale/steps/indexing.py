@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from eoscale.access.ranges import Cost
-from eoscale.errors import AccessError, GranuleError
-from eoscale.hdf5 import store
-from eoscale.hdf5.index import indexes
 from eoscale.model.chunk_index import ChunkIndex
 from eoscale.model.granule import Granule
 from eoscale.model.job import Job
 from eoscale.model.receipt import Receipt
 from eoscale.steps.candidates import longitude, wanted, with_zones
-from eoscale.steps.walks import Walk, asked, lots, together
+from eoscale.steps.walks import Walk, asked, indexed, kept, together
 
 GRANULES_PER_BATCH = 32
 """Indexed at once: while one waits for bytes another one is parsed."""
@@ -28,17 +26,13 @@ def index_batch(job: Job, granules: Sequence[Granule]) -> tuple[Receipt, ...]:
         Of any granules.
     granules : sequence of Granule
     """
-    found = indexes(granules, job.full_paths)
-    mapped: list[tuple[ChunkIndex, Cost] | AccessError | GranuleError] = []
-    for start, stop in lots(found):
-        some = found[start:stop]
-        mapped += together([_mapped(job, one) if isinstance(one, ChunkIndex) else one for one in some])
-    store.save(*(one[0] for one in mapped if not isinstance(one, Exception) and one[1].requests))
-    return tuple(_receipt(job, granule, one) for granule, one in zip(granules, mapped, strict=True))
+    mapped = dict(together(_mapped(job, granule) for granule in granules))
+    return tuple(_receipt(job, granule, mapped[number]) for number, granule in enumerate(granules))
 
 
-def _mapped(job: Job, chunks: ChunkIndex) -> Walk[tuple[ChunkIndex, Cost]]:
-    """Read the coordinates of beams of which there is no zone map, and return the index with theirs."""
+def _mapped(job: Job, granule: Granule) -> Walk[tuple[ChunkIndex, Cost]]:
+    """Read the coordinates of beams of which there is no zone map, and keep the index with theirs."""
+    chunks = yield from indexed(granule, job.full_paths)
     rows = {
         group: None
         for group in job.product.groups
@@ -46,7 +40,9 @@ def _mapped(job: Job, chunks: ChunkIndex) -> Walk[tuple[ChunkIndex, Cost]]:
         and longitude(job, group) not in chunks.zones
     }
     read = yield from asked(chunks, wanted(rows, job.coordinates))
-    return with_zones(job, chunks, rows, read.columns), read.cost
+    mapped = replace(with_zones(job, chunks, rows, read.columns), at_hand={})
+    yield from kept(mapped, mapped=bool(rows))
+    return mapped, read.cost
 
 
 def _receipt(job: Job, granule: Granule, found: tuple[ChunkIndex, Cost] | Exception) -> Receipt:

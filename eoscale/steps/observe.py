@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from eoscale import subset
 from eoscale.access.ranges import Cost
-from eoscale.errors import AccessError, ChangedError, GranuleError
+from eoscale.errors import ChangedError
 from eoscale.hdf5 import store
-from eoscale.hdf5.index import Indexed, indexes
+from eoscale.hdf5.index import Indexed
 from eoscale.model.chunk_index import ChunkIndex
 from eoscale.model.columns import LATITUDE, LONGITUDE, TIME, Array, Columns, Rows, Values
 from eoscale.model.granule import Granule
@@ -30,7 +30,7 @@ from eoscale.steps.candidates import (
     with_zones,
 )
 from eoscale.steps.groups import demanded
-from eoscale.steps.walks import Walk, asked, lots, together
+from eoscale.steps.walks import Ended, Walk, asked, indexed, kept, together
 
 
 class Beam(NamedTuple):
@@ -87,19 +87,19 @@ class Observations:
         return Values(*(np.concatenate(parts) for parts in zip(*pieces, strict=True)))
 
 
-Observed: TypeAlias = Observations | AccessError | GranuleError
+Observed: TypeAlias = Ended[Observations]
 """Observations, or why a granule has none."""
 
 
 def observations(
     job: Job, granules: Sequence[Granule], *, columns: Iterable[str] | None = None
-) -> Iterator[Observed]:
-    """Yield the observations that a job wants of some granules, or why there are none, in order.
+) -> Iterator[tuple[int, Observed]]:
+    """Yield the observations that a job wants of some granules, or why there are none, as they come.
 
-    As many granules are read at once as memory allows. Where the zone map of one is known, its chunks that
-    can hold rows inside are read in one round, of all variables and groups. Elsewhere coordinates are read
-    first, which makes the zone map, and then, for the rows inside, the chunks that hold them. A file that
-    has changed since it was indexed is indexed again, once.
+    Each has the number of its granule. As many granules are read at once as memory allows. Where the zone map
+    of one is known, its chunks that can hold rows inside are read in one round, of all variables and groups.
+    Elsewhere coordinates are read first, which makes the zone map, and then, for the rows inside, the chunks
+    that hold them. A file that has changed since it was indexed is indexed again, once.
 
     Parameters
     ----------
@@ -111,17 +111,7 @@ def observations(
     """
     named = job.columns if columns is None else columns
     paths = {*job.rule.values(), *job.operands.values(), *(job.columns[name] for name in named)}
-    found = indexes(granules, job.full_paths)
-    for start, stop in lots(found):
-        some = granules[start:stop]
-        seen = _observed(job, some, found[start:stop], paths)
-        changed = [
-            granule for granule, each in zip(some, seen, strict=True) if isinstance(each, ChangedError)
-        ]
-        for granule in changed:
-            store.forget(granule)
-        anew = iter(_observed(job, changed, indexes(changed, job.full_paths), paths) if changed else ())
-        yield from (next(anew) if isinstance(each, ChangedError) else each for each in seen)
+    return together(_walk(job, granule, paths) for granule in granules)
 
 
 def describe(job: Job, granule: Granule, found: Indexed) -> dict[str, dict[str, str]]:
@@ -138,23 +128,24 @@ def describe(job: Job, granule: Granule, found: Indexed) -> dict[str, dict[str, 
     return {name: _described(job, found, names, name) for name in job.columns}
 
 
-def _observed(
-    job: Job, granules: Sequence[Granule], found: Sequence[Indexed], paths: Collection[str]
-) -> list[Observed]:
-    seen = together(
-        [
-            _walk(job, granule, one, paths) if isinstance(one, ChunkIndex) else one
-            for granule, one in zip(granules, found, strict=True)
-        ]
-    )
-    known = {id(one) for one in found}
-    mapped = [each.chunks for each in seen if isinstance(each, Observations) and id(each.chunks) not in known]
-    store.offer(*mapped)
+def _walk(job: Job, granule: Granule, paths: Collection[str]) -> Walk[Observations]:
+    """Go from a granule to its observations, with the values of some paths below the groups."""
+    try:
+        return (yield from _indexed(job, granule, paths))
+    except ChangedError:
+        store.forget(granule)
+        return (yield from _indexed(job, granule, paths))
+
+
+def _indexed(job: Job, granule: Granule, paths: Collection[str]) -> Walk[Observations]:
+    """Go from a granule to its index and its observations, and keep what was learned of it."""
+    chunks = yield from indexed(granule, job.full_paths)
+    seen = yield from _seen(job, granule, chunks, paths)
+    yield from kept(seen.chunks, mapped=seen.chunks.zones.keys() > chunks.zones.keys())
     return seen
 
 
-def _walk(job: Job, granule: Granule, chunks: ChunkIndex, paths: Collection[str]) -> Walk[Observations]:
-    """Go from the index of a granule to its observations, with the values of some paths below the groups."""
+def _seen(job: Job, granule: Granule, chunks: ChunkIndex, paths: Collection[str]) -> Walk[Observations]:
     names = demanded(job, granule, chunks)
     rows = candidates(job, chunks)
     now = job.coordinates if rows is None else {*coordinates(job, chunks), *paths}
@@ -185,6 +176,7 @@ def _walk(job: Job, granule: Granule, chunks: ChunkIndex, paths: Collection[str]
         requests=cost.requests,
         bytes=cost.bytes,
     )
+    chunks = replace(chunks, at_hand={})
     return Observations(chunks=chunks, beams=tuple(each.beam for each in good), receipt=receipt)
 
 

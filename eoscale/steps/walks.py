@@ -2,100 +2,131 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from math import prod
 from queue import SimpleQueue
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
+from eoscale.access import loop
 from eoscale.access.ranges import Cost
 from eoscale.errors import AccessError, GranuleError
-from eoscale.hdf5.index import Indexed
-from eoscale.hdf5.read import Read, Reading, Wanted, begin
+from eoscale.hdf5 import index, read, store
+from eoscale.hdf5.read import Reading, Wanted
 from eoscale.model.chunk_index import ChunkIndex
+from eoscale.model.granule import Granule
 
 T = TypeVar("T")
-Asked: TypeAlias = tuple[ChunkIndex, Wanted]
-Walk: TypeAlias = Generator[Asked, Reading, T]
-"""Yields what it has to read of a granule, and is sent the values."""
+
+
+class Ask(NamedTuple):
+    """What a walk waits for."""
+
+    begin: Callable[[], Future[Any]]
+    nbytes: int = 0
+    """Of the values that it may hold from now on."""
+
+
+Walk: TypeAlias = Generator[Ask, Any, T]
+"""Yields what it waits for, and is sent what comes of it; an error is raised where it waits."""
+Ended: TypeAlias = T | AccessError | GranuleError
 
 AT_ONCE = 2**26
-"""Bytes of values of granules that are read at once, if there are several."""
+"""Bytes of values of granules that are held at once, if there are several."""
+
+
+def indexed(granule: Granule, paths: Sequence[str]) -> Walk[ChunkIndex]:
+    """Return the index of a granule; one that was read from the file is not kept in the store yet."""
+    chunks: ChunkIndex = yield Ask(partial(index.begin, granule, paths))
+    return chunks
 
 
 def asked(chunks: ChunkIndex, wanted: Wanted) -> Walk[Reading]:
     """Return what is wanted of a granule; a round that wants nothing is none."""
-    return (yield chunks, wanted) if wanted else Reading({}, Cost(0, 0))
+    if not wanted:
+        return Reading({}, Cost(0, 0))
+    reading: Reading = yield Ask(partial(read.begin, chunks, wanted), _nbytes(chunks))
+    return reading
 
 
-def together(walks: Iterable[Walk[T] | AccessError | GranuleError]) -> list[T | AccessError | GranuleError]:
-    """Return what walks come to, or why they end; each goes on when its own values have come.
+def kept(chunks: ChunkIndex, *, mapped: bool = False) -> Walk[None]:
+    """Keep an index that was read from the file, or say why that cannot be; one that has new zone maps, too.
 
-    Parameters
-    ----------
-    walks : iterable of Walk or error
-        An error stands for itself.
+    Zone maps save time only: where a store is there to be read alone, nothing fails for want of them.
+    """
+    if chunks.requests:
+        yield Ask(lambda: loop.start(store.saved(chunks)))
+    elif mapped:
+        yield Ask(lambda: loop.start(store.offered(chunks)))
+
+
+def together(walks: Iterable[Walk[T]]) -> Iterator[tuple[int, Ended[T]]]:
+    """Yield what walks come to, or why they end, with their numbers, as they end.
+
+    Each goes on when what it waits for has come. As many hold values as memory allows; who has taken what a
+    walk came to, and asks for the next one, holds them no longer.
     """
     going: _Going[T] = _Going()
+    steps = deque((number, walk, partial(next, walk)) for number, walk in enumerate(walks))
     try:
-        for number, walk in enumerate(walks):
-            if isinstance(walk, Exception):
-                going.ended[number] = walk
-            else:
-                going.go_on(number, walk, partial(next, walk))
-        while going.waiting:
-            going.go_on(*going.next())
+        while steps or going.waiting:
+            number, walk, step = steps.popleft() if steps else going.next()
+            try:
+                going.wait(number, walk, step())
+            except StopIteration as end:
+                yield number, end.value
+                going.leave(number)
+            except (AccessError, GranuleError) as error:
+                yield number, error
+                going.leave(number)
     finally:
-        for _, reading in going.waiting.values():
-            reading.cancel()
-    return [going.ended[number] for number in range(len(going.ended))]
+        for _, future in going.waiting.values():
+            future.cancel()
 
 
 class _Going(Generic[T]):
-    """Walks, by number: those that wait for values, and what the others have come to."""
+    """Walks that wait, by number: for what they asked for, or for memory."""
 
     def __init__(self) -> None:
-        self.ended: dict[int, T | AccessError | GranuleError] = {}
-        self.waiting: dict[int, tuple[Walk[T], Future[Read]]] = {}
+        self.waiting: dict[int, tuple[Walk[T], Future[Any]]] = {}
         self._come: SimpleQueue[int] = SimpleQueue()
+        self._held: dict[int, int] = {}
+        """Bytes of values."""
+        self._outside: deque[tuple[int, Walk[T], Ask]] = deque()
+        """Those for which there is no memory; some others hold values, and will end."""
 
-    def go_on(self, number: int, walk: Walk[T], step: Callable[[], Asked]) -> None:
-        """Take a walk to where it asks for the next values, and begin to read them; or to its end."""
+    def wait(self, number: int, walk: Walk[T], ask: Ask) -> None:
+        """Begin what a walk asks for, or have it wait for memory."""
+        if ask.nbytes and number not in self._held:
+            if self._held and sum(self._held.values()) + ask.nbytes > AT_ONCE:
+                self._outside.append((number, walk, ask))
+                return
+            self._held[number] = ask.nbytes
         try:
-            reading = begin(*step())
-        except StopIteration as end:
-            self.ended[number] = end.value
+            future = ask.begin()
         except (AccessError, GranuleError) as error:
-            self.ended[number] = error
-        else:
-            self.waiting[number] = walk, reading
-            reading.add_done_callback(lambda _: self._come.put(number))
+            future = Future()
+            future.set_exception(error)
+        self.waiting[number] = walk, future
+        future.add_done_callback(lambda _: self._come.put(number))
 
-    def next(self) -> tuple[int, Walk[T], Callable[[], Asked]]:
-        """Return the walk whose values come first, and its next step."""
+    def next(self) -> tuple[int, Walk[T], Callable[[], Ask]]:
+        """Return the walk for which something comes first, and its next step."""
         number = self._come.get()
-        walk, reading = self.waiting.pop(number)
-        answer = reading.result()
-        step = partial(walk.send, answer) if isinstance(answer, Reading) else partial(walk.throw, answer)
+        walk, future = self.waiting.pop(number)
+        error = future.exception()
+        step = partial(walk.send, future.result()) if error is None else partial(walk.throw, error)
         return number, walk, step
 
-
-def lots(found: Sequence[Indexed]) -> Iterator[tuple[int, int]]:
-    """Yield start and stop of the granules that are read at once: at least one, and what memory allows."""
-    start = held = 0
-    for number, one in enumerate(found):
-        nbytes = _nbytes(one)
-        if number > start and held + nbytes > AT_ONCE:
-            yield start, number
-            start, held = number, 0
-        held += nbytes
-    if found:
-        yield start, len(found)
+    def leave(self, number: int) -> None:
+        """Take note that a walk has ended, and let those in that there is memory for."""
+        self._held.pop(number, None)
+        for _ in range(len(self._outside)):
+            self.wait(*self._outside.popleft())
 
 
-def _nbytes(found: Indexed) -> int:
+def _nbytes(chunks: ChunkIndex) -> int:
     """Return the bytes of all values that an index knows of."""
-    if not isinstance(found, ChunkIndex):
-        return 0
-    return sum(prod(each.shape) * each.dtype.itemsize for each in found.datasets.values())
+    return sum(prod(each.shape) * each.dtype.itemsize for each in chunks.datasets.values())

@@ -192,7 +192,7 @@ def partials(work: Work, batch: Batch) -> Merged:
         values = {name: seen.values(job.columns[name]) for name in job.columns}
         return summary.reduce(seen.coordinates, values).partials
 
-    return merged(*(reduced(seen) for seen in each(job, batch) if isinstance(seen, Observations)))
+    return merged(*(reduced(seen) for _, seen in sorted(each(job, batch)) if isinstance(seen, Observations)))
 
 
 def merged(*some: Merged) -> Merged:

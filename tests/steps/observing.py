@@ -11,7 +11,7 @@ from eoscale.steps.observe import Observations, observations
 
 def observe(job: Job, granule: Granule, *, columns: Iterable[str] | None = None) -> Observations:
     """Return the observations that a job wants of one granule, or raise why there are none."""
-    (seen,) = observations(job, [granule], columns=columns)
+    ((_, seen),) = observations(job, [granule], columns=columns)
     if not isinstance(seen, Observations):
         raise seen
     return seen

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from queue import SimpleQueue
 from unittest.mock import patch
 
 import h5py
@@ -11,16 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eoscale.errors import AccessError, CorruptGranuleError, GranuleError, MissingVariableError
+from eoscale.access.ranges import Cost
+from eoscale.errors import MissingVariableError
 from eoscale.hdf5 import read
-from eoscale.hdf5.index import Indexed, indexes
-from eoscale.hdf5.read import Read, Wanted
+from eoscale.hdf5.index import indexes
+from eoscale.hdf5.read import Reading, Wanted
 from eoscale.model.chunk_index import ChunkIndex, DatasetIndex
 from eoscale.steps import walks
-from eoscale.steps.walks import AT_ONCE, Walk, asked, lots, together
+from eoscale.steps.walks import AT_ONCE, Walk, asked, together
 from tests.hdf5.files import granule
 
 LETTERS = "abc"
+EMPTY = Reading({}, Cost(0, 0))
 
 
 @pytest.fixture(scope="module")
@@ -50,35 +53,38 @@ def summed(chunks: ChunkIndex, rounds: int) -> Walk[int]:
 def test_a_walk_goes_on_when_its_own_values_have_come_whatever_the_others_wait_for(
     found: list[ChunkIndex],
 ) -> None:
-    slow: Future[Read] = Future()
+    slow: Future[Reading] = Future()
     order: list[str] = []
 
-    def begin(chunks: ChunkIndex, wanted: Wanted) -> Future[Read]:
-        return slow if chunks is found[0] else read.begin(chunks, wanted)
+    really = read.begin
+
+    def begin(chunks: ChunkIndex, wanted: Wanted) -> Future[Reading]:
+        return slow if chunks is found[0] else really(chunks, wanted)
 
     def noted(chunks: ChunkIndex, rounds: int) -> Walk[int]:
         total = yield from summed(chunks, rounds)
         order.append(chunks.granule)
         if len(order) == 2:
-            slow.set_result(read.begin(found[0], {"h": None}).result())
+            slow.set_result(really(found[0], {"h": None}).result())
         return total
 
-    with patch.object(walks, "begin", begin):
-        ended = together([noted(one, rounds) for one, rounds in zip(found, (1, 1, 3), strict=True)])
-    assert ended == [1, 4, 9 + 3 + 3]
+    with patch.object(read, "begin", begin):
+        walking = together(noted(one, rounds) for one, rounds in zip(found, (1, 1, 3), strict=True))
+        ended = dict(walking)
+    assert ended == {0: 1, 1: 4, 2: 9 + 3 + 3}
     assert order[-1] == found[0].granule
 
 
 def test_a_walk_that_asks_for_nothing_is_not_waited_for(found: list[ChunkIndex]) -> None:
-    with patch.object(walks, "begin", wraps=read.begin) as begun:
-        assert together([summed(found[0], 0)]) == [0]
+    with patch.object(read, "begin", wraps=read.begin) as begun:
+        assert list(together([summed(found[0], 0)])) == [(0, 0)]
     begun.assert_not_called()
 
 
 def test_who_is_interrupted_leaves_nothing_running_behind(found: list[ChunkIndex]) -> None:
-    begun: list[Future[Read]] = []
+    begun: list[Future[Reading]] = []
 
-    def begin(_chunks: ChunkIndex, _wanted: Wanted) -> Future[Read]:
+    def begin(_chunks: ChunkIndex, _wanted: Wanted) -> Future[Reading]:
         begun.append(Future())
         return begun[-1]
 
@@ -87,8 +93,8 @@ def test_who_is_interrupted_leaves_nothing_running_behind(found: list[ChunkIndex
             raise KeyboardInterrupt
         return (yield from summed(chunks, 1))
 
-    with patch.object(walks, "begin", begin), pytest.raises(KeyboardInterrupt):
-        together([summed(found[0], 1), summed(found[1], 1), interrupted(found[2])])
+    with patch.object(read, "begin", begin), pytest.raises(KeyboardInterrupt):
+        list(together([summed(found[0], 1), summed(found[1], 1), interrupted(found[2])]))
     assert [each.cancelled() for each in begun] == [True, True]
 
 
@@ -105,17 +111,9 @@ def test_an_error_ends_its_own_walk_alone_and_the_walk_may_look_at_it(found: lis
         yield from asked(chunks, {"nothing": None})
         return "not reached"
 
-    first = AccessError("none of it")
-    begun: list[Walk[str] | AccessError | GranuleError] = [
-        first,
-        careful(found[0]),
-        careless(found[1]),
-        careful(found[2]),
-    ]
-    ended = together(begun)
-    assert ended[0] is first
-    assert isinstance(ended[2], MissingVariableError)
-    assert [str(each) for each in (ended[1], ended[3])] == ["seen", "seen"]
+    ended = dict(together([careful(found[0]), careless(found[1]), careful(found[2])]))
+    assert isinstance(ended[1], MissingVariableError)
+    assert [str(each) for each in (ended[0], ended[2])] == ["seen", "seen"]
 
 
 def of(nbytes: int) -> ChunkIndex:
@@ -132,14 +130,40 @@ def of(nbytes: int) -> ChunkIndex:
     return ChunkIndex(granule="a", url="a", size=1, etag="1", datasets={"h": dataset})
 
 
-@given(st.lists(st.integers(0, 2 * AT_ONCE) | st.just(AT_ONCE // 2) | st.none()))
-def test_lots_are_all_granules_in_order_and_hold_what_memory_allows(sizes: list[int | None]) -> None:
-    found: list[Indexed] = [CorruptGranuleError("torn") if size is None else of(size) for size in sizes]
-    cut = list(lots(found))
-    assert [number for start, stop in cut for number in range(start, stop)] == list(range(len(sizes)))
-    held = [sum(size or 0 for size in sizes[start:stop]) for start, stop in cut]
-    for (start, stop), nbytes in zip(cut, held, strict=True):
-        assert stop - start == 1 or nbytes <= AT_ONCE
-    # none could have taken the first one of the next
-    for (start, _), nbytes in zip(cut[1:], held[:-1], strict=True):
-        assert nbytes + (sizes[start] or 0) > AT_ONCE
+@given(st.lists(st.integers(0, 2 * AT_ONCE) | st.just(AT_ONCE // 2)), st.data())
+def test_walks_hold_no_more_values_than_memory_allows_until_what_they_came_to_is_taken(
+    sizes: list[int], data: st.DataObject
+) -> None:
+    begun: list[Future[Reading]] = []
+    held: set[int] = set()
+
+    def begin(_chunks: ChunkIndex, _wanted: Wanted) -> Future[Reading]:
+        begun.append(Future())
+        return begun[-1]
+
+    def sized(number: int) -> Walk[int]:
+        for _ in range(2):
+            yield from asked(of(sizes[number]), {"h": None})
+            held.add(number)
+        return number
+
+    def come() -> None:
+        data.draw(st.sampled_from([each for each in begun if not each.done()])).set_result(EMPTY)
+
+    class Coming(SimpleQueue[int]):
+        def get(self, block: bool = True, timeout: float | None = None) -> int:  # noqa: FBT001, FBT002
+            assert block
+            if self.empty():
+                come()
+            return super().get(timeout=timeout)
+
+    ended: list[int] = []
+    with patch.object(read, "begin", begin), patch.object(walks, "SimpleQueue", Coming):
+        for number, result in together(map(sized, range(len(sizes)))):
+            assert number == result
+            several = [sizes[each] for each in held if sizes[each]]
+            assert len(several) <= 1 or sum(several) <= AT_ONCE
+            ended.append(number)
+            held.remove(number)
+    assert sorted(ended) == list(range(len(sizes)))
+    assert len(begun) == 2 * len(sizes)

@@ -119,18 +119,20 @@ def placed(
     if not len(cells):
         return Table(offsets, sizes, masks)
     positions = tuple(cells.T)
-    if (cells >= grid).any() or len(np.unique(np.ravel_multi_index(positions, grid))) < len(cells):
-        raise CorruptGranuleError("a chunk lies outside the grid of its variable, or twice: damaged")
+    if (cells >= grid).any():
+        raise CorruptGranuleError("a chunk lies outside the grid of its variable: damaged")
     stored = np.full(len(cells), nbytes) if elements.sizes is None else elements.sizes
     room = file.size - file.base
     # compared so that no sum can wrap round
-    last = (room - np.clip(stored, 0, room)).astype("u8")
+    last = (room - np.minimum(np.maximum(stored, 0), room)).astype("u8")
     outside = (stored < 0) | (stored > room) | (elements.addresses > last)
     if outside.any():
         raise CorruptGranuleError(f"{outside.sum()} chunks lie behind the end of the file: truncated")
     offsets[positions] = elements.addresses.astype(np.int64) + file.base
     sizes[positions] = stored
     masks[positions] = 0 if elements.masks is None else elements.masks
+    if np.count_nonzero(offsets != UNALLOCATED) < len(cells):
+        raise CorruptGranuleError("a chunk is listed twice: damaged")
     return Table(offsets, sizes, masks)
 
 
