@@ -221,7 +221,7 @@ def test_a_file_that_was_replaced_since_it_was_indexed_is_refused(
         found = index(granule(place), ["h"])
         assert read(found, {"h": None}).columns["h"][0] == 0
         (tmp_path / "b.h5").replace(tmp_path / "a.h5")
-        with pytest.raises(AccessError, match="changed (since it was indexed|while it was read)"):
+        with pytest.raises(AccessError, match=r"changed (since it was indexed|while it was read)"):
             read(found, {"h": None})
 
 
