@@ -3,9 +3,11 @@ from __future__ import annotations
 import socket
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from itertools import chain
 
+import aiohttp
 import pytest
+from aiohttp.abc import ResolveResult
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -205,15 +207,18 @@ def test_a_name_that_leads_into_this_network_is_refused_before_anything_is_asked
     monkeypatch: pytest.MonkeyPatch, allow: Allow, addresses: Sequence[str]
 ) -> None:
     asked = []
-    resolve = socket.getaddrinfo
+    resolve = aiohttp.ThreadedResolver.resolve
 
-    def resolved(host: str, port: int, *rest: Any, **more: Any) -> list[Any]:  # noqa: ANN401  as it is
+    async def resolved(
+        resolver: aiohttp.ThreadedResolver, host: str, port: int, family: socket.AddressFamily
+    ) -> list[ResolveResult]:
         if host != "innocent.example.org":
-            return resolve(host, port, *rest, **more)
+            return await resolve(resolver, host, port, family)
         asked.append(port)
-        return [found for address in addresses for found in resolve(address, port, type=socket.SOCK_STREAM)]
+        answers = [await resolve(resolver, address, port, socket.AF_UNSPEC) for address in addresses]
+        return list(chain.from_iterable(answers))
 
-    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", resolved)
     with pytest.raises(
         ForbiddenError, match=f"innocent.example.org is refused: its address {addresses[-1]} is not"
     ):

@@ -377,9 +377,7 @@ def test_a_chunk_that_lies_where_none_can_be_is_corrupt(file: Path, row: int) ->
     key = struct.pack("<IIQQ", 20, 0, 10, 0)
     assert content.count(key) == 1
     file.write_bytes(content.replace(key, struct.pack("<IIQQ", 20, 0, row, 0)))
-    with pytest.raises(
-        CorruptGranuleError, match=r"h: a chunk (lies outside|does not begin|is listed)"
-    ):
+    with pytest.raises(CorruptGranuleError, match=r"h: a chunk (lies outside|does not begin|is listed)"):
         index(granule(file), ["h"])
 
 
