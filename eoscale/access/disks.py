@@ -14,7 +14,7 @@ Read: TypeAlias = Callable[[int, int], memoryview]
 """From offset and length, in bytes, to what lies there."""
 
 
-async def reading(url: str, etag: str, path: Path, work: Callable[[Read], None]) -> None:
+async def reading(url: str, etag: str, path: Path, work: Callable[[Read], object]) -> None:
     """Have a function read one version of a local file, in a thread of the crew.
 
     Parameters

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -162,31 +163,47 @@ async def deliver(
         If one of them cannot be read exactly; and what ``take`` raises.
     """
     spans = coalesce(offsets, sizes)
-    here = budgets.here()
+    delivery = _Delivery(url, etag, offsets, sizes, take)
     path = objects.local(url)
-
-    def cut(span: Span, body: memoryview) -> dict[int, memoryview]:
-        starts = {member: int(offsets[member]) - span.start for member in span.members}
-        return {member: body[start : start + int(sizes[member])] for member, start in starts.items()}
-
-    async def one(span: Span) -> None:
-        async with here.in_flight.of(_length(span)):
-            body = await _got(url, etag, span)
-            await here.crew.do(lambda: take(cut(span, body)))
-
-    async def on_disk(path: Path, some: Sequence[Span]) -> None:
-        def work(read: disks.Read) -> None:
-            cuts = (cut(span, read(span.start, _length(span))) for span in some)
-            take({member: body for found in cuts for member, body in found.items()})
-
-        async with here.in_flight.of(sum(map(_length, some))):
-            await disks.reading(url, etag, path, work)
-
     if path is None:
-        await _together(map(one, spans))
+        await _together(map(delivery.afar, spans))
     else:
-        await _together(on_disk(path, some) for some in _lots(spans))
+        await _together(delivery.on_disk(path, some) for some in _lots(spans))
     return Cost(len(spans), sum(map(_length, spans)))
+
+
+@dataclass(frozen=True)
+class _Delivery:
+    """Ranges of one object, on their way to who takes them."""
+
+    url: str
+    etag: str
+    offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    take: Callable[[Mapping[int, memoryview]], None]
+
+    async def afar(self, span: Span) -> None:
+        """Ask for a span, and hand it over."""
+        here = budgets.here()
+        async with here.in_flight.of(_length(span)):
+            body = await _got(self.url, self.etag, span)
+            await here.crew.do(lambda: self.take(self._cut(span, body)))
+
+    async def on_disk(self, path: Path, spans: Sequence[Span]) -> None:
+        """Read spans of a local file, and hand them over together."""
+
+        def work(read: disks.Read) -> None:
+            found: dict[int, memoryview] = {}
+            for span in spans:
+                found |= self._cut(span, read(span.start, _length(span)))
+            self.take(found)
+
+        async with budgets.here().in_flight.of(sum(map(_length, spans))):
+            await disks.reading(self.url, self.etag, path, work)
+
+    def _cut(self, span: Span, body: memoryview) -> dict[int, memoryview]:
+        starts = {member: int(self.offsets[member]) - span.start for member in span.members}
+        return {member: body[start : start + int(self.sizes[member])] for member, start in starts.items()}
 
 
 async def copied(url: str, head: Head, path: Path) -> Cost:

@@ -6,6 +6,7 @@ A transport tries once. It returns the bytes that were asked for, or raises an :
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol
 
 from eoscale.access import endpoints, filesystems, https, objects, redirects
@@ -24,6 +25,7 @@ class Transport(Protocol):
         """Return a range of that version."""
 
 
+@lru_cache(maxsize=1024)  # each request asks for it
 def host(url: str) -> str:
     """Return the host or bucket of a URL, with its port; nothing for this machine's disks.
 

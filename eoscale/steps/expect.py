@@ -9,6 +9,7 @@ import numpy as np
 
 from eoscale.access.budgets import HELD, IN_FLIGHT
 from eoscale.access.ranges import Cost, coalesce
+from eoscale.hdf5.file import AT_HAND
 from eoscale.hdf5.read import Wanted
 from eoscale.model.chunk_index import ChunkIndex
 from eoscale.model.job import Job
@@ -19,6 +20,8 @@ from eoscale.steps.statistics import CELLS_AT_ONCE
 from eoscale.steps.table import ROWS_PER_PART
 from eoscale.steps.walks import AT_ONCE
 
+_INDEXING = HELD + GRANULES_PER_BATCH * AT_HAND
+"""Bytes of files that are held while granules are indexed."""
 _COPIES = 4
 """Of values that are held at once, at most: as they lie in the file, scaled, masked, sorted."""
 _PARTIAL = 48
@@ -62,7 +65,7 @@ def expected(job: Job, indexes: Sequence[ChunkIndex | None]) -> Expected:
         bytes=sum(cost.bytes for cost in costs) + 2 * sum(granule.size for granule in unread),
         exact=not unread and all(left is not None for _, left in known),
         unknown=len(unread),
-        memory=max(_held_reading(job, rows) + HELD * bool(unread), _held_writing(job)),
+        memory=max(_held_reading(job, rows) + bool(unread) * _INDEXING, _held_writing(job)),
     )
 
 
