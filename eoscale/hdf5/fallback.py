@@ -23,7 +23,7 @@ from eoscale.access import objects, ranges
 from eoscale.access.head import Head
 from eoscale.access.ranges import Cost
 from eoscale.errors import CorruptGranuleError, UnsafeGranuleError, UnsupportedFilterError
-from eoscale.hdf5 import library, safety
+from eoscale.hdf5 import safety
 from eoscale.hdf5.format import Contents
 from eoscale.hdf5.format.arrays import Elements
 from eoscale.hdf5.format.chunk_indexes import Table, placed
@@ -32,6 +32,8 @@ from eoscale.hdf5.format.dataset import ATTRIBUTES, contiguous, rows
 from eoscale.hdf5.format.messages import CONTIGUOUS, Layout, filter_name
 from eoscale.model.chunk_index import DatasetIndex, Filter
 
+_LIBRARY = Path(__file__).with_name("library.py")
+"""Run, and not imported: so libhdf5 is in no process that does without."""
 _SECONDS = 120
 """For one file; libhdf5 takes less than two for a real one."""
 _FAULTS = {
@@ -70,7 +72,7 @@ async def datasets(url: str, head: Head, paths: Iterable[str]) -> tuple[Contents
 
 def _asked(file: Path, size: int, paths: list[str]) -> Contents:
     question = json.dumps({"file": str(file), "paths": paths, "attributes": ATTRIBUTES})
-    command = [sys.executable, "-I", library.__file__]
+    command = [sys.executable, "-I", str(_LIBRARY)]
     try:
         done = subprocess.run(  # noqa: S603  our own script; the question goes through a pipe
             command, input=question, capture_output=True, text=True, timeout=_SECONDS, check=False

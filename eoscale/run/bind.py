@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from eoscale import synthetic
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
 from eoscale.errors import RecipeError
@@ -65,6 +64,8 @@ def _granules(recipe: Recipe, given: GranuleList | str | None, query: Query) -> 
         case None:
             raise RecipeError("searching a catalogue is not yet supported: give `granules` or --granules")
         case Synthetic(synthetic=number, seed=seed):
+            from eoscale import synthetic  # noqa: PLC0415  brings h5py, without which all others do
+
             folder = Path(recipe.output.path if recipe.output else "eoscale").with_suffix(".granules")
             paths = synthetic.make(
                 query.product, number, folder=folder, seed=seed, region=query.region, period=query.period

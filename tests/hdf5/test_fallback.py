@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from eoscale.errors import CorruptGranuleError, UnsafeGranuleError, UnsupportedFilterError
-from eoscale.hdf5 import fallback, library
+from eoscale.hdf5 import fallback
 from eoscale.hdf5.index import index
 from eoscale.hdf5.read import read
 from eoscale.model.chunk_index import UNALLOCATED
@@ -115,7 +115,7 @@ def test_a_process_that_libhdf5_takes_down_is_the_granules_failure(
     hostile = tmp_path / "library.py"
     limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))\n"
     hostile.write_text(limit + script)
-    monkeypatch.setattr(library, "__file__", str(hostile))
+    monkeypatch.setattr(fallback, "_LIBRARY", hostile)
     monkeypatch.setattr(fallback, "_SECONDS", 2)
     with pytest.raises(CorruptGranuleError, match=message):
         index(granule(path), ["gt1l/none", script])
