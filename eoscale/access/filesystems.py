@@ -20,8 +20,8 @@ _PROTOCOLS = ("ftp", "sftp", "smb", "hdfs", "webhdfs")
 """Of servers. fsspec has others that chain, cache, or lead to this machine's own files."""
 
 
-async def head(url: str) -> Head:
-    """Return size and version of a file.
+async def opening(url: str, _nbytes: int) -> tuple[Head, memoryview]:
+    """Return size and version of a file, and none of its bytes yet: protocols know no such thing as both.
 
     Raises
     ------
@@ -30,7 +30,7 @@ async def head(url: str) -> Head:
     RecipeError
         If nothing here speaks its protocol.
     """
-    return await _asked(url, _head)
+    return await _asked(url, _head), memoryview(b"")
 
 
 async def get(url: str, start: int, stop: int, etag: str) -> memoryview:

@@ -20,21 +20,21 @@ from eoscale.errors import AccessError, ChangedError, ForbiddenError, scrub
 _PLACE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
-async def head(url: str) -> Head:
-    """Return size and version of an object, by asking for its first byte: a URL may be signed for GET alone.
+async def opening(url: str, nbytes: int) -> tuple[Head, memoryview]:
+    """Return size and version of an object, and its first bytes, by one GET: it may be signed for GET alone.
 
     Raises
     ------
     AccessError, Transient
         If it cannot be reached, or the server ignores ranges.
     """
-    async with _answered(url, {"Range": "bytes=0-0"}) as answer:
-        place = _PLACE.fullmatch(answer.headers.get("Content-Range", ""))
+    async with _answered(url, {"Range": f"bytes=0-{nbytes - 1}"}) as answer:
+        version = answer.headers.get("ETag", "")
         if answer.status == 416:
-            return Head(0, answer.headers.get("ETag", ""))  # there is no first byte
-        if answer.status != 206 or not place:
-            raise AccessError(_unexpected(url, answer, 0, 1))
-        return Head(int(place[3]), answer.headers.get("ETag", ""))
+            return Head(0, version), memoryview(b"")  # there is no first byte
+        place = _PLACE.fullmatch(answer.headers.get("Content-Range", ""))
+        size = int(place[3]) if place else 0
+        return Head(size, version), await _body(url, answer, 0, min(nbytes, size))
 
 
 async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
@@ -49,21 +49,28 @@ async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
     if etag and not etag.startswith("W/"):  # If-Match never matches a weak tag (RFC 9110, 13.1.1)
         headers["If-Match"] = etag
     async with _answered(url, headers) as answer:
-        place = _PLACE.fullmatch(answer.headers.get("Content-Range", ""))
-        exact = place and (int(place[1]), int(place[2]) + 1) == (start, stop)
-        if answer.status != 206 or not exact or answer.content_length not in (None, stop - start):
-            raise AccessError(_unexpected(url, answer, start, stop))
-        if etag and answer.headers.get("ETag") != etag:
-            raise ChangedError(f"{scrub(url)} changed while it was read: it was version {etag}")
-        try:
-            body = await answer.content.readexactly(stop - start)
-        except asyncio.IncompleteReadError as error:
-            raise AccessError(
-                f"{_unexpected(url, answer, start, stop)} ({len(error.partial)} received)"
-            ) from None
-        if not answer.content.at_eof() and await answer.content.read(1):
-            raise AccessError(f"{_unexpected(url, answer, start, stop)} (and more received)")
-        return memoryview(body)
+        return await _body(url, answer, start, stop, etag)
+
+
+async def _body(
+    url: str, answer: aiohttp.ClientResponse, start: int, stop: int, etag: str = ""
+) -> memoryview:
+    """Return the body of an answer that is the range that was asked for, of a version if one is given."""
+    place = _PLACE.fullmatch(answer.headers.get("Content-Range", ""))
+    exact = place and (int(place[1]), int(place[2]) + 1) == (start, stop)
+    if answer.status != 206 or not exact or answer.content_length not in (None, stop - start):
+        raise AccessError(_unexpected(url, answer, start, stop))
+    if etag and answer.headers.get("ETag") != etag:
+        raise ChangedError(f"{scrub(url)} changed while it was read: it was version {etag}")
+    try:
+        body = await answer.content.readexactly(stop - start)
+    except asyncio.IncompleteReadError as error:
+        raise AccessError(
+            f"{_unexpected(url, answer, start, stop)} ({len(error.partial)} received)"
+        ) from None
+    if not answer.content.at_eof() and await answer.content.read(1):
+        raise AccessError(f"{_unexpected(url, answer, start, stop)} (and more received)")
+    return memoryview(body)
 
 
 def _unexpected(url: str, answer: aiohttp.ClientResponse, start: int, stop: int) -> str:

@@ -152,8 +152,10 @@ def _client(origin: str) -> ClientConfig:
     }
 
 
-async def head(url: str) -> Head:
-    """Return size and version of an object.
+async def opening(url: str, nbytes: int) -> tuple[Head, memoryview]:
+    """Return size and version of an object, and its first bytes.
+
+    By one GET, for which alone a URL may be signed; of a local file there is no need for bytes beforehand.
 
     Raises
     ------
@@ -161,18 +163,21 @@ async def head(url: str) -> Head:
         If it cannot be reached.
     """
     store, path = locate(url)
+    nothing = memoryview(b"")
     try:
-        if isinstance(store, HTTPStore):
-            # a URL may be signed for GET alone
-            answer = await obstore.get_async(store, path, options={"range": (0, 1)})
-            meta = answer.meta
-        else:
+        if isinstance(store, LocalStore | MemoryStore):
             meta = await obstore.head_async(store, path)
+            return Head(meta["size"], meta["e_tag"] or ""), nothing
+        answer = await obstore.get_async(store, path, options={"range": (0, nbytes)})
+        body = memoryview(await answer.bytes_async())
     except FAULTS as error:
         if _status(error) == 416:
-            return Head(0, "")
+            return Head(0, ""), nothing  # there is no first byte
         raise translated(error, f"{scrub(url)} cannot be read") from None
-    return Head(meta["size"], meta["e_tag"] or "")
+    head = Head(answer.meta["size"], answer.meta["e_tag"] or "")
+    if answer.range != (0, len(body)) or len(body) != min(nbytes, head.size):
+        raise _unexpected(url, answer, body, (0, nbytes))
+    return head, body
 
 
 async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
@@ -193,13 +198,17 @@ async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
     except FAULTS as error:
         raise translated(error, f"{scrub(url)} cannot be read") from None
     if answer.range != (start, stop) or len(body) != stop - start:
-        raise AccessError(
-            f"{scrub(url)} answered bytes {answer.range[0]} to {answer.range[1]} ({len(body)} received), "
-            f"asked for {start} to {stop}: the object changed, or the server ignores ranges"
-        )
+        raise _unexpected(url, answer, body, (start, stop))
     if etag and answer.meta["e_tag"] != etag:
         raise ChangedError(f"{scrub(url)} changed while it was read: it was version {etag}")
     return body
+
+
+def _unexpected(url: str, answer: obstore.GetResult, body: memoryview, asked: tuple[int, int]) -> AccessError:
+    return AccessError(
+        f"{scrub(url)} answered bytes {answer.range[0]} to {answer.range[1]} ({len(body)} received), "
+        f"asked for {asked[0]} to {asked[1]}: the object changed, or the server ignores ranges"
+    )
 
 
 def translated(error: Exception, message: str) -> AccessError | Transient:

@@ -104,7 +104,18 @@ async def head(url: str) -> Head:
     AccessError
         If it cannot be reached.
     """
-    return await _asked(url, 0, partial(transports.head, url))
+    return (await opening(url, 1))[0]
+
+
+async def opening(url: str, nbytes: int) -> tuple[Head, memoryview]:
+    """Return size and version of an object, and at most so many of its first bytes, or none.
+
+    Raises
+    ------
+    AccessError
+        If it cannot be reached.
+    """
+    return await _asked(url, nbytes, partial(transports.opening, url, nbytes))
 
 
 def link(url: str) -> Link:

@@ -18,8 +18,8 @@ from eoscale.errors import ThrottledError
 class Transport(Protocol):
     """What reads a kind of URLs."""
 
-    async def head(self, url: str) -> Head:
-        """Return size and version of an object."""
+    async def opening(self, url: str, nbytes: int) -> tuple[Head, memoryview]:
+        """Return size and version of an object, and at most so many of its first bytes, or none."""
 
     async def get(self, url: str, start: int, stop: int, etag: str) -> memoryview:
         """Return a range of that version."""
@@ -63,15 +63,15 @@ def plain(url: str) -> bool:
     return objects.parsed(url).scheme in ("http", "https") and redirects.plain(url)
 
 
-async def head(url: str) -> Head:
-    """Return size and version of an object.
+async def opening(url: str, nbytes: int) -> tuple[Head, memoryview]:
+    """Return size and version of an object, and at most so many of its first bytes, or none.
 
     Raises
     ------
     AccessError, Transient
         If it cannot be reached.
     """
-    return await transport(url).head(url)
+    return await transport(url).opening(url, nbytes)
 
 
 async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
@@ -83,7 +83,7 @@ async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
     start, stop : int
         Not empty.
     etag : str
-        The version that :func:`head` gave; empty where the store has none.
+        The version that :func:`opening` gave; empty where the store has none.
 
     Raises
     ------

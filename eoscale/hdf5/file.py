@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from eoscale.access import budgets, disks, objects, ranges
 from eoscale.access.head import Head
@@ -25,14 +25,28 @@ class File:
     url : str
     head : Head
         Size and version; another version is never read.
+    first : memoryview, optional
+        Bytes of its beginning.
     """
 
-    def __init__(self, url: str, head: Head) -> None:
+    def __init__(self, url: str, head: Head, first: memoryview | None = None) -> None:
         self.url = url
         self.head = head
-        self.cost = Cost(0, 0)
+        self.first = first or memoryview(b"")
+        self.cost = Cost(1, len(self.first)) if self.first else Cost(0, 0)
         self.at_hand: dict[int, bytes] = {}
         """By offset: what came with a file that was taken whole, and will be read next."""
+
+    @classmethod
+    async def opened(cls, url: str) -> Self:
+        """Return the version of a file that there is now.
+
+        Raises
+        ------
+        AccessError
+            If it cannot be reached.
+        """
+        return cls(url, *await ranges.opening(url, driver.FIRST))
 
     async def walk(
         self, walk: Walk[T], places: int, *, then: Callable[[T], Sequence[Range]] | None = None
@@ -89,6 +103,8 @@ class File:
         return found[0]
 
     async def _fetch(self, asked: Sequence[Range]) -> list[memoryview]:
-        self.cost += Cost(len(asked), sum(length for _, length in asked))
-        spans = [Span(offset, offset + length, ()) for offset, length in asked]
-        return await ranges.fetch(self.url, self.head.etag, spans)
+        far = [(offset, length) for offset, length in asked if offset + length > len(self.first)]
+        self.cost += Cost(len(far), sum(length for _, length in far))
+        spans = [Span(offset, offset + length, ()) for offset, length in far]
+        bodies = dict(zip(far, await ranges.fetch(self.url, self.head.etag, spans), strict=True))
+        return [bodies.get(each, self.first[each[0] : sum(each)]) for each in asked]

@@ -121,7 +121,7 @@ def siblings(granule: Granule, path: str) -> tuple[str, ...]:
     """Return the names that lie beside a path in a granule; none if none do or it cannot be read."""
 
     async def read() -> tuple[str, ...]:
-        file = File(granule.url, await ranges.head(granule.url))
+        file = await File.opened(granule.url)
         return await file.walk(names(file.head.size, path.rpartition("/")[0]), _PLACES)
 
     try:
@@ -145,11 +145,11 @@ async def _found(granule: Granule, paths: Sequence[str]) -> ChunkIndex:
         return _only(kept, paths)
     if kept:
         try:
-            fresh = await _read(granule, Head(kept.size, kept.etag), lacking)
+            fresh = await _read(granule, File(granule.url, Head(kept.size, kept.etag)), lacking)
         except ChangedError:
             kept = None
     if not kept:
-        return await _read(granule, await ranges.head(granule.url), paths)
+        return await _read(granule, await File.opened(granule.url), paths)
     united = {**kept.datasets, **fresh.datasets}
     absent = kept.absent | fresh.absent
     return _only(replace(fresh, datasets=united, zones=kept.zones, absent=absent), paths)
@@ -185,9 +185,9 @@ def _chunks(contents: Contents) -> list[Range]:
     ]
 
 
-async def _read(granule: Granule, head: Head, paths: Sequence[str]) -> ChunkIndex:
+async def _read(granule: Granule, file: File, paths: Sequence[str]) -> ChunkIndex:
     """Return an index that is read from the metadata of one version of a file."""
-    file = File(granule.url, head)
+    head = file.head
     reason = ""
     try:
         try:

@@ -18,7 +18,7 @@ Fetch: TypeAlias = Callable[[Sequence[Range]], Awaitable[Sequence[memoryview]]]
 
 _SMALL = 2**21
 """Bytes; a file up to this size is taken whole before anything is known of it."""
-_FIRST = 2**16
+FIRST = 2**16
 """Bytes of the block that tells whether a file is in pages."""
 _PIECES = 2**20, 2**23
 """Bytes; of what lies in one run, so much is asked for in one request, at least and at most."""
@@ -170,7 +170,7 @@ async def pages(size: int, fetch: Fetch) -> int:
     AccessError
         As ``fetch`` does; and what a file raises that is none of HDF5.
     """
-    return await through(Blocks(size, fetch, _FIRST), page_size(size)) if size > _SMALL else 0
+    return await through(Blocks(size, fetch, FIRST), page_size(size)) if size > _SMALL else 0
 
 
 async def afar(size: int, fetch: Fetch, walk: Walk[T], block: int, piece: int) -> T:
