@@ -46,7 +46,8 @@ def windowed(
     Exception
         What the function raises; the tasks still waiting are cancelled then.
     """
-    window = max(1, tasks_per_thread * sum(client.nthreads().values()))
+    # the scheduler hears of the next task before it forgets the one that is done
+    window = max(1, tasks_per_thread * sum(client.nthreads().values()) - 1)
     waiting = iter(items)
     owner: dict[Future[Result], Item] = {}
 
@@ -67,7 +68,6 @@ def windowed(
                         f"workers died of a task, again and again: {error}; give them more memory"
                     ) from error
                 killed(item)
-            del future  # the scheduler forgets this task before it hears of the next one
             for added in submit(1):
                 finished.add(added)
     except CancelledError as error:
