@@ -50,5 +50,5 @@ async def reading(url: str, etag: str, path: Path, work: Callable[[Read], object
         raise
     except OSError as error:
         raise AccessError(f"{scrub(url)} cannot be read: {error.strerror}") from None
-    if (await objects.opening(url, 1))[0].etag != etag:
+    if (await objects.version(path)).etag != etag:
         raise ChangedError(f"{scrub(url)} changed while it was read: it was version {etag}")

@@ -152,6 +152,22 @@ def _client(origin: str) -> ClientConfig:
     }
 
 
+async def version(path: Path) -> Head:
+    """Return size and version of a local file.
+
+    Raises
+    ------
+    AccessError
+        If it cannot be reached.
+    """
+    try:
+        meta = await obstore.head_async(disk(), path.as_posix().lstrip("/"))
+    except FAULTS as error:
+        failure = translated(error, f"{path} cannot be read")
+        raise failure.error if isinstance(failure, Transient) else failure from None
+    return Head(meta["size"], meta["e_tag"] or "")
+
+
 async def opening(url: str, nbytes: int) -> tuple[Head, memoryview]:
     """Return size and version of an object, and its first bytes.
 
@@ -162,12 +178,12 @@ async def opening(url: str, nbytes: int) -> tuple[Head, memoryview]:
     AccessError, Transient
         If it cannot be reached.
     """
-    store, path = locate(url)
     nothing = memoryview(b"")
+    file = local(url)
+    if file is not None:
+        return await version(file), nothing
+    store, path = locate(url)
     try:
-        if isinstance(store, LocalStore | MemoryStore):
-            meta = await obstore.head_async(store, path)
-            return Head(meta["size"], meta["e_tag"] or ""), nothing
         answer = await obstore.get_async(store, path, options={"range": (0, nbytes)})
         body = memoryview(await answer.bytes_async())
     except FAULTS as error:

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import TypeAlias
 
-from eoscale.access import loop, objects, ranges, transports
+from eoscale.access import loop, objects, transports
 from eoscale.access.head import Head
 from eoscale.errors import AccessError, ChangedError, GranuleError
 from eoscale.hdf5 import fallback, store
@@ -158,9 +158,10 @@ async def _found(granule: Granule, paths: Sequence[str]) -> ChunkIndex:
 async def _kept(granule: Granule) -> ChunkIndex | None:
     """Return what the index store has, unless the file is seen to be another one by now."""
     kept = await store.loaded(granule)
-    if kept and objects.local(granule.url):
+    path = objects.local(granule.url) if kept else None
+    if kept and path:
         # asking a disk costs nothing; elsewhere the first read tells
-        return kept if await ranges.head(granule.url) == (kept.size, kept.etag) else None
+        return kept if await objects.version(path) == (kept.size, kept.etag) else None
     return kept
 
 
