@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from asyncio import AbstractEventLoop, Future
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable
@@ -15,8 +16,21 @@ from weakref import WeakKeyDictionary
 from eoscale.access.attempts import Patience
 from eoscale.access.pace import Pace
 
-CONNECTIONS = 128
-"""Requests in flight."""
+if sys.platform != "win32":
+    from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
+
+
+def _most_files() -> int:
+    """Return how many files a process may have open, sockets among them."""
+    if sys.platform == "win32":
+        return 1024
+    soft, _ = getrlimit(RLIMIT_NOFILE)
+    return 1024 if soft == RLIM_INFINITY else soft
+
+
+CONNECTIONS = min(256, _most_files() // 4)
+"""Requests in flight. So many, since what is known to lie in hundreds of places is asked for at once, and then
+takes hardly longer where answers are long in coming."""
 HEDGES = 4
 """Second requests for late ranges in flight, beside them."""
 IN_FLIGHT = 64 * 2**20

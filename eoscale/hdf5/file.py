@@ -72,12 +72,11 @@ class File:
             return await self._walk_on_disk(path, walk)
         size = self.head.size
         page = await driver.pages(size, self._fetch)
-        link = ranges.link(self.url)
-        block = driver.block_size(size, places, link, page)
+        block = driver.block_size(size, places, ranges.link(self.url), page)
         if then is not None and block >= size:
             walk = self._keeping(walk, then)
         async with budgets.here().held.of(driver.held(size, places, block, page)):
-            return await driver.afar(size, self._fetch, walk, block, driver.piece_size(link))
+            return await driver.afar(size, self._fetch, walk, block)
 
     def _keeping(self, walk: Walk[T], then: Callable[[T], Sequence[Range]]) -> Walk[T]:
         found = yield from walk

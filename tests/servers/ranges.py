@@ -133,7 +133,7 @@ class RangeServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
-    request_queue_size = 128
+    request_queue_size = 512
 
 
 @lru_cache(maxsize=8)

@@ -104,7 +104,7 @@ class Host:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
-    request_queue_size = 128
+    request_queue_size = 512
     tls: ssl.SSLContext | None = None
     connections = 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from math import ceil, exp, log2
+from math import exp
 from typing import TypeAlias, TypeVar
 
 from eoscale.access.budgets import CONNECTIONS
@@ -20,8 +20,9 @@ _SMALL = 2**21
 """Bytes; a file up to this size is taken whole before anything is known of it."""
 FIRST = 2**16
 """Bytes of the block that tells whether a file is in pages."""
-_PIECES = 2**20, 2**23
-"""Bytes; of what lies in one run, so much is asked for in one request, at least and at most."""
+_PIECE = 2**21
+"""Bytes; of what lies in one run, so much is asked for in one request. Shorter ones take more of a processor,
+longer ones keep a file waiting, and with it the memory that it holds."""
 _TOGETHER = 16
 """Blocks of a file in pages, in which most of what is wanted lies."""
 _BLOCKS = tuple(1 << power for power in range(14, 23))
@@ -71,22 +72,6 @@ def block_size(size: int, places: int, link: Link, page: int = 0) -> int:
     return best
 
 
-def piece_size(link: Link) -> int:
-    """Return the bytes that are asked for in one request, of what lies in one run.
-
-    A request waits for its first byte as long as for all others then: longer ones would keep a file waiting,
-    shorter ones take more of a processor.
-
-    Examples
-    --------
-    >>> piece_size(Link(latency=0.02, bandwidth=80e6)), piece_size(Link(latency=0.5, bandwidth=80e6))
-    (2097152, 8388608)
-    """
-    least, most = _PIECES
-    wanted = link.latency * link.bandwidth
-    return min(most, max(least, 1 << ceil(log2(max(1, wanted)))))
-
-
 def held(size: int, places: int, block: int, page: int = 0) -> int:
     """Return about how many bytes of a file are kept while its metadata are read.
 
@@ -112,10 +97,9 @@ def _seconds(size: int, places: int, link: Link, block: int) -> float:
 class Blocks:
     """A file far away as blocks, each of which is fetched once, when something in it is asked for."""
 
-    def __init__(self, size: int, fetch: Fetch, block: int, piece: int = 0) -> None:
+    def __init__(self, size: int, fetch: Fetch, block: int) -> None:
         self.size = size
         self.block = block
-        self._most = max(1, piece // block)
         self._fetch = fetch
         self._held: dict[int, memoryview] = {}
         """By number: the bytes from the beginning of that block on, at least to its end."""
@@ -127,10 +111,11 @@ class Blocks:
 
     async def hold(self, ranges: Sequence[Range]) -> None:
         """Fetch the blocks of ranges that are lacking."""
+        most = max(1, _PIECE // self.block)
         lacking = sorted({n for asked in ranges for n in self._numbers(asked)} - self._held.keys())
         runs: list[list[int]] = []
         for number in lacking:
-            if runs and runs[-1][-1] == number - 1 and len(runs[-1]) < self._most:
+            if runs and runs[-1][-1] == number - 1 and len(runs[-1]) < most:
                 runs[-1].append(number)
             else:
                 runs.append([number])
@@ -173,7 +158,7 @@ async def pages(size: int, fetch: Fetch) -> int:
     return await through(Blocks(size, fetch, FIRST), page_size(size)) if size > _SMALL else 0
 
 
-async def afar(size: int, fetch: Fetch, walk: Walk[T], block: int, piece: int) -> T:
+async def afar(size: int, fetch: Fetch, walk: Walk[T], block: int) -> T:
     """Return what a walk makes of a file far away.
 
     Parameters
@@ -182,15 +167,15 @@ async def afar(size: int, fetch: Fetch, walk: Walk[T], block: int, piece: int) -
         Bytes of the file.
     fetch : callable
     walk : Walk
-    block, piece : int
-        As of :func:`block_size` and :func:`piece_size`.
+    block : int
+        As of :func:`block_size`.
 
     Raises
     ------
     AccessError
         As ``fetch`` does; and whatever the walk raises.
     """
-    blocks = Blocks(size, fetch, min(block, piece), piece)
+    blocks = Blocks(size, fetch, min(block, _PIECE))
     if block >= size:
         await blocks.hold([(0, size)])
     return await through(blocks, walk)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from eoscale.access.pace import Link
 from eoscale.hdf5.format import Range, Walk, datasets, driver
 from eoscale.hdf5.format.cursor import Cursor, File
-from eoscale.hdf5.format.driver import Blocks, afar, block_size, over, pages, piece_size, through
+from eoscale.hdf5.format.driver import Blocks, afar, block_size, over, pages, through
 from eoscale.hdf5.format.walk import together
 
 CONTENT = bytes(range(251)) * 11
@@ -129,7 +129,7 @@ def test_a_block_is_as_long_as_suits_the_file(
     near = Link(latency=1e-5, bandwidth=1e8)
     page = asyncio.run(pages(len(content), fetcher))
     block = block_size(len(content), 2, near, page)
-    found = asyncio.run(afar(len(content), fetcher, datasets(len(content), ["h"]), block, 2**22))
+    found = asyncio.run(afar(len(content), fetcher, datasets(len(content), ["h"]), block))
     assert found.datasets["h"].offsets.size == 64
     lengths = {length for _, length in fetcher.asked}
     assert page == paged * 2**20
@@ -156,8 +156,8 @@ def test_a_file_that_is_taken_whole_comes_in_few_requests_at_once(tmp_path: Path
         return b"".join(bodies)
 
     assert block_size(size, 10**6, REGION) == size
-    assert asyncio.run(afar(size, fetch, walk(), size, 2**22)) == fetcher.content
-    assert rounds == [-(-size // 2**22)]
+    assert asyncio.run(afar(size, fetch, walk(), size)) == fetcher.content
+    assert rounds == [-(-size // 2**21)]
 
 
 SIZES, PLACES = st.integers(1, 2**40), st.integers(1, 10**5)
@@ -181,14 +181,6 @@ def test_the_longer_an_answer_is_in_coming_the_more_is_asked_for_at_once(
 ) -> None:
     slower = link._replace(latency=link.latency * times)
     assert block_size(size, places, slower) >= block_size(size, places, link)
-
-
-@given(LINKS)
-def test_a_request_lasts_about_twice_as_long_as_its_first_byte_is_in_coming(link: Link) -> None:
-    piece = piece_size(link)
-    assert 2**20 <= piece <= 2**23
-    if 2**20 < piece < 2**23:
-        assert 1 <= piece / link.bandwidth / link.latency <= 2
 
 
 @given(SIZES, PLACES, LINKS)
