@@ -209,7 +209,7 @@ def test_all_tasks_together_have_as_many_requests_in_flight_as_the_budget_and_no
         for url in urls:  # else the first range of each is asked for before the others of it
             pieces.head(url)
         host.reply = busy
-        with ThreadPoolExecutor(16) as pool:
+        with ThreadPoolExecutor(32) as pool:
             found = list(pool.map(task, urls))
     assert found == [[CONTENT[start : start + 10] for start in offsets]] * 32
     assert len(host.asked) == 32 + 32 * len(offsets)
@@ -264,11 +264,11 @@ def test_what_is_longer_than_the_budget_is_read_by_itself(places: Places, small_
 def test_the_first_failure_for_good_stops_the_requests_of_its_own_read_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = CONTENT * 34
+    content = CONTENT * 102
     for name in ("a.bin", "b.bin"):
         (tmp_path / name).write_bytes(content)
     faults = {("/a.bin", 5): Fault.MISSING}
-    offsets, sizes = np.arange(0, len(content), 34_000), np.full(300, 10)
+    offsets, sizes = np.arange(0, len(content), 34_000), np.full(900, 10)
 
     def plan(path: str, number: int) -> Fault:
         return faults.get((path, number), Fault.DELAYED)
