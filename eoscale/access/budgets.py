@@ -29,8 +29,11 @@ def _most_files() -> int:
 
 
 CONNECTIONS = min(256, _most_files() // 4)
-"""Requests in flight. What is known to lie in hundreds of places is asked for at once, so that it takes hardly
-longer where answers are long in coming."""
+"""Requests in flight.
+
+What is known to lie in hundreds of places is asked for at once: it takes hardly longer where answers are long
+in coming.
+"""
 HEDGES = 4
 """Second requests for late ranges in flight, beside them."""
 IN_FLIGHT = 64 * 2**20
