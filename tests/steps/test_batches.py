@@ -42,9 +42,8 @@ def test_the_granules_of_a_batch_are_indexed_together_and_the_second_time_not_at
         first = in_order(job)
         assert [one.receipt.granule for one in first] == [granule.id for granule in listed]
         assert all(one.chunks.requests for one in first)
-        asked, heads = len(server.asked), server.heads
+        asked = len(server.asked)
         second = in_order(job)
-        assert server.heads == heads
         assert sum(one.receipt.requests for one in second) == len(server.asked) - asked > 0
         for one, again in zip(first, second, strict=True):
             assert again.chunks.requests == 0
