@@ -153,8 +153,6 @@ class Budgets:
     in_flight: Allowance = field(default_factory=lambda: Allowance(IN_FLIGHT))
     held: Allowance = field(default_factory=lambda: Allowance(HELD))
     crew: Crew = field(default_factory=Crew)
-    parsing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by one at a time that keeps the I/O thread busy, so that the requests of the last one go out."""
     paces: defaultdict[str, Pace] = field(default_factory=lambda: defaultdict(Pace))
     """By host."""
 

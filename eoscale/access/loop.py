@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 if sys.platform == "win32":
     from asyncio import new_event_loop
 else:
-    # of a thousand small answers asyncio's own loop makes a sixth more time
+    # where hundreds of small answers come at once, the loop itself is what takes time
     from uvloop import new_event_loop
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 from weakref import WeakValueDictionary
 
-from eoscale.access import budgets, endpoints, loop, stores
+from eoscale.access import endpoints, loop, stores
 from eoscale.access.stores import Kept
 from eoscale.errors import AccessError
 from eoscale.hdf5 import entry
@@ -133,8 +133,7 @@ async def loaded(granule: Granule) -> ChunkIndex | None:
     if kept is None:
         return None
     try:
-        async with budgets.here().parsing:
-            index = _of(url, kept)
+        index = _of(url, kept)
     except entry.FormatError as error:
         _logger.info("%s: the entry in the index store %s: it is built anew", granule.id, error)
         return None
