@@ -24,8 +24,12 @@ def real_data() -> Path:
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep what a user has set from changing what the tests see, and the tests out of a user's cache."""
-    for name in ("EOSCALE_ALLOW_HOSTS", "EOSCALE_INDEX_STORE", "EOSCALE_WORK"):
-        monkeypatch.delenv(name, raising=False)
+    for name in os.environ:
+        if (
+            name.startswith(("EOSCALE_", "EARTHDATA_", "MAAP_", "CDSE_", "KC_"))
+            and name != "EOSCALE_REAL_DATA"
+        ):
+            monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 

@@ -86,6 +86,8 @@ class Patience:
     attempts: int = 6
     pause_seconds: float = 0.2
     """At most so long before the second attempt, and twice as long before each further one."""
+    longest_pause: float = 60.0
+    """Seconds, beside what a service asks for."""
     most_seconds: float = 300.0
     """From the first attempt to the beginning of the last one."""
     answer_seconds: float = 30.0
@@ -99,7 +101,7 @@ class Patience:
         A random share of a growing time, so that those that failed together do not come back together;
         more by what the service asks for.
         """
-        return after + share * self.pause_seconds * 2.0 ** (attempt - 1)
+        return after + share * min(self.longest_pause, self.pause_seconds * 2.0 ** (attempt - 1))
 
     def limit(self, nbytes: int) -> float:
         """Return the seconds that one attempt at so many bytes may take."""

@@ -1,13 +1,14 @@
-"""Endpoints: which hosts may be reached, and where eoscale keeps what it knows.
+"""Endpoints: where the services are, which hosts may be reached, and where eoscale keeps what it knows.
 
 URLs come from catalogues and lists, so they are hostile input: without this a list could make a worker
-ask the machine's own services for secrets.
+ask the machine's own services for secrets. Addresses of services come from here alone.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -21,6 +22,21 @@ INDEX_STORE = "EOSCALE_INDEX_STORE"
 """Environment: where chunk indexes are kept, a folder or the URL of an object store with a prefix."""
 S3_ENDPOINTS = ("EOSCALE_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 """Environment: the service to ask for buckets in place of AWS; the first one that is set."""
+SERVICES: Mapping[str, str] = {
+    "EOSCALE_CMR_URL": "https://cmr.earthdata.nasa.gov/search",
+    "EOSCALE_EARTHDATA_URL": "https://urs.earthdata.nasa.gov",
+    "EOSCALE_S3CREDENTIALS_URL": "",
+    "EOSCALE_MAAP_STAC_URL": "https://catalog.maap.eo.esa.int/catalogue/",
+    "EOSCALE_MAAP_TOKEN_URL": "https://iam.maap.eo.esa.int/realms/esa-maap/protocol/openid-connect/token",
+    "EOSCALE_CDSE_ODATA_URL": "https://catalogue.dataspace.copernicus.eu/odata/v1/Products",
+    "EOSCALE_CDSE_TOKEN_URL": (
+        "https://identity.dataspace.copernicus.eu/auth/realms/CDSE/protocol/openid-connect/token"
+    ),
+    "EOSCALE_CDSE_ZIPPER_URL": "https://zipper.dataspace.copernicus.eu/odata/v1/Products",
+    "EOSCALE_CDSE_NODES_URL": "https://download.dataspace.copernicus.eu/odata/v1/Products",
+    "EOSCALE_CDSE_S3_URL": "https://eodata.dataspace.copernicus.eu",
+}
+"""Environment: addresses of services, and what they are unless set; empty where each archive has its own."""
 _NAME = re.compile(r"([a-z0-9_-]+\.)+(?!localhost$)[a-z][a-z0-9-]*")
 """Of a host with a domain. Its last part begins with a letter: some take 127.1 and 0x7f.1 for addresses."""
 
@@ -91,6 +107,22 @@ def _allowed(host: str) -> bool:
     return bool(host) and host in os.environ.get(ALLOW_HOSTS, "").split(",")
 
 
+def service(name: str) -> str:
+    """Return the address of a service, without a slash at its end.
+
+    Parameters
+    ----------
+    name : str
+        Of :data:`SERVICES`.
+
+    Examples
+    --------
+    >>> service("EOSCALE_EARTHDATA_URL")
+    'https://urs.earthdata.nasa.gov'
+    """
+    return (os.environ.get(name) or SERVICES[name]).rstrip("/")
+
+
 def index_store() -> str:
     """Return where chunk indexes are kept: ``EOSCALE_INDEX_STORE``, or a folder of the user's cache.
 
@@ -113,6 +145,19 @@ def default_index_store() -> str:
     True
     """
     return str(platformdirs.user_cache_path("eoscale") / "indexes")
+
+
+def region() -> str:
+    """Return the region of AWS that the environment names; empty where it names none.
+
+    Examples
+    --------
+    >>> from unittest.mock import patch
+    >>> with patch.dict("os.environ", AWS_REGION="us-west-2"):
+    ...     region()
+    'us-west-2'
+    """
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
 
 
 def s3_endpoint() -> str:

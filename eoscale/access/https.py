@@ -1,26 +1,83 @@
-"""The https client: for hosts that redirect or set cookies, and the first to ask any host."""
+"""The https client: for hosts that redirect, set cookies or want bearers, and the first to ask any host."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import aiohttp
 
-from eoscale.access import redirects
-from eoscale.access.attempts import Transient, refusal
+from eoscale.access import endpoints, providers, redirects
+from eoscale.access.attempts import PASSING, Transient, refusal
+from eoscale.access.credentials import Credential
 from eoscale.access.head import Head
-from eoscale.errors import AccessError, ChangedError, ForbiddenError, scrub
+from eoscale.access.redirects import Sign, unsigned
+from eoscale.errors import AccessError, ChangedError, CredentialsError, ForbiddenError, scrub
 
+_LONGEST = 2**16
+"""Bytes of an answer that is no granule: a token, keys, or why something is refused."""
 _PLACE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
-async def opening(url: str, nbytes: int) -> tuple[Head, memoryview]:
+class Refused(Exception):  # noqa: N818  no error yet: who asked knows what it means
+    """A service answered by a status of 400 or more for which it is not asked again."""
+
+    def __init__(self, status: int, body: str) -> None:
+        super().__init__(status)
+        self.status = status
+        self.body = body
+
+
+class Document(NamedTuple):
+    """A short answer."""
+
+    body: str
+    date: str
+    """When it was given, by the clock of the server."""
+
+
+async def post(url: str, form: Mapping[str, str], bearer: Credential | None = None) -> str:
+    """Return the answer to a form, which follows no redirect: it holds secrets.
+
+    Raises
+    ------
+    Refused
+        If the service answers by a status of 300 or more.
+    AccessError, Transient
+        If it cannot be reached.
+    """
+    endpoints.check(url)
+    headers = {"Authorization": bearer.header} if bearer else {}
+    async with _translated(url):
+        asked = redirects.session().post(url, data=form, headers=headers, allow_redirects=False)
+        async with asked as answer:
+            return await _short(url, answer)
+
+
+async def document(url: str, sign: Sign = unsigned) -> Document:
+    """Return a short answer to a GET, from where its redirects end.
+
+    Raises
+    ------
+    Refused
+        If it is one of status 400 or more.
+    AccessError, Transient
+        If the service cannot be reached.
+    """
+    async with _translated(url), AsyncExitStack() as stack:
+        answer = await redirects.answer(url, {}, stack, sign)
+        return Document(await _short(url, answer), answer.headers.get("Date", ""))
+
+
+async def opening(url: str, nbytes: int, sign: Sign = unsigned) -> tuple[Head, memoryview]:
     """Return size and version of an object, and its first bytes, by one GET: it may be signed for GET alone.
 
     Raises
@@ -28,7 +85,7 @@ async def opening(url: str, nbytes: int) -> tuple[Head, memoryview]:
     AccessError, Transient
         If it cannot be reached, or the server ignores ranges.
     """
-    async with _answered(url, {"Range": f"bytes=0-{nbytes - 1}"}) as answer:
+    async with _answered(url, {"Range": f"bytes=0-{nbytes - 1}"}, sign) as answer:
         version = answer.headers.get("ETag", "")
         if answer.status == 416:
             return Head(0, version), memoryview(b"")  # there is no first byte
@@ -37,7 +94,7 @@ async def opening(url: str, nbytes: int) -> tuple[Head, memoryview]:
         return Head(size, version), await _body(url, answer, 0, min(nbytes, size))
 
 
-async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
+async def get(url: str, start: int, stop: int, etag: str, sign: Sign = unsigned) -> memoryview:
     """Return the bytes ``start <= position < stop`` of one version of an object, asked for once.
 
     Raises
@@ -48,7 +105,7 @@ async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
     headers = {"Range": f"bytes={start}-{stop - 1}"}
     if etag and not etag.startswith("W/"):  # If-Match never matches a weak tag (RFC 9110, 13.1.1)
         headers["If-Match"] = etag
-    async with _answered(url, headers) as answer:
+    async with _answered(url, headers, sign) as answer:
         return await _body(url, answer, start, stop, etag)
 
 
@@ -81,12 +138,37 @@ def _unexpected(url: str, answer: aiohttp.ClientResponse, start: int, stop: int)
     )
 
 
+async def _short(url: str, answer: aiohttp.ClientResponse) -> str:
+    """Return the text of an answer that is no granule."""
+    body = (await answer.content.read(_LONGEST)).decode(errors="replace")
+    if answer.status in PASSING:
+        raise _refusal(url, answer)
+    if answer.status >= 300:
+        raise Refused(answer.status, body)
+    return body
+
+
 @asynccontextmanager
-async def _answered(url: str, headers: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
+async def _answered(
+    url: str, headers: Mapping[str, str], sign: Sign
+) -> AsyncIterator[aiohttp.ClientResponse]:
     """Yield the answer to a GET, from where its redirects end; no answer of 400 or more but 416."""
+    async with _translated(url), AsyncExitStack() as stack:
+        answer = await redirects.answer(url, headers, stack, sign)
+        if answer.status >= 400 and answer.status != 416:
+            body = (await answer.content.read(_LONGEST)).decode(errors="replace")
+            raise _refusal(url, answer, reason(body))
+        if answer.status == 200 and _is_login(answer):
+            name = providers.bearer(url) or providers.EARTHDATA
+            raise CredentialsError(f"{scrub(url)} leads to a login page: {providers.how_to_log_in(name)}")
+        yield answer
+
+
+@asynccontextmanager
+async def _translated(url: str) -> AsyncIterator[None]:
+    """Raise what errors of the client mean."""
     try:
-        async with AsyncExitStack() as stack:
-            yield _accepted(url, await redirects.answer(url, headers, stack))
+        yield
     except aiohttp.ClientConnectorCertificateError as error:
         raise AccessError(f"{scrub(url)} cannot be read: {error.certificate_error}") from None
     except (ValueError, aiohttp.NonHttpUrlClientError):
@@ -95,11 +177,47 @@ async def _answered(url: str, headers: Mapping[str, str]) -> AsyncIterator[aioht
         raise _failed(url, error) from None
 
 
-def _accepted(url: str, answer: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
-    if answer.status < 400 or answer.status == 416:
-        return answer
-    reason = f"{answer.status} {HTTPStatus(answer.status).phrase if answer.status in set(HTTPStatus) else ''}"
-    raise refusal(f"{scrub(url)} cannot be read: {reason.strip()}", answer.status, after=_after(answer))
+def _is_login(answer: aiohttp.ClientResponse) -> bool:
+    return answer.url.authority == urlsplit(endpoints.service("EOSCALE_EARTHDATA_URL")).netloc
+
+
+def _refusal(url: str, answer: aiohttp.ClientResponse, told: str = "") -> AccessError | Transient:
+    status = answer.status
+    phrase = f"{status} {HTTPStatus(status).phrase if status in set(HTTPStatus) else ''}".strip()
+    message = f"{scrub(url)} cannot be read: {phrase}" + (f" ({told})" if told else "")
+    name = providers.bearer(url)
+    if status == 401 and name:
+        return CredentialsError(f"{message}; {providers.how_to_log_in(name)}")
+    if status == 403 and told:
+        return ForbiddenError(message)
+    return refusal(message, status, after=_after(answer))
+
+
+def reason(body: str) -> str:
+    """Return what a refusal says of a licence that is not accepted, or of a right that is missing.
+
+    Examples
+    --------
+    >>> reason('{"error": "EULA Acceptance Failure", "resolution_url": "https://urs.example.org/accept_eula"}')
+    'its licence is not accepted: accept it at https://urs.example.org/accept_eula'
+    >>> reason("<html>no</html>")
+    ''
+    """
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return ""
+    if not isinstance(told, dict):
+        return ""
+    where = told.get("resolution_url")
+    if isinstance(where, str) and where.startswith("https://"):
+        what = (
+            "its licence is not accepted: accept it"
+            if "eula" in body.lower()
+            else "an approval is missing: give it"
+        )
+        return f"{what} at {scrub(where)}"
+    return "its licence is not accepted: accept it where you log in" if "eula" in body.lower() else ""
 
 
 def _after(answer: aiohttp.ClientResponse) -> float:

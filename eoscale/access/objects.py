@@ -6,7 +6,6 @@ from names in each process, and never travel.
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import timedelta
 from functools import lru_cache
@@ -24,14 +23,15 @@ from obstore.exceptions import (
 )
 from obstore.store import HTTPStore, LocalStore, MemoryStore, ObjectStore, S3Store, from_url
 
-from eoscale.access import endpoints
+from eoscale.access import endpoints, providers
 from eoscale.access.attempts import Transient, refusal
+from eoscale.access.credentials import Credential
 from eoscale.access.head import Head
 from eoscale.errors import AccessError, ChangedError, CredentialsError, ForbiddenError, scrub
 
 if TYPE_CHECKING:
     # types only: obstore has no such names at run time
-    from obstore.store import ClientConfig, RetryConfig
+    from obstore.store import ClientConfig, RetryConfig, S3Config
 
 FAULTS = (BaseError, OSError, ValueError, NotImplementedError)
 """What obstore raises."""
@@ -47,8 +47,13 @@ _STATUSES = {
 _BUCKET = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._@-]{0,200}")
 """One name, so that no part of a hostile one becomes another host (``abfs`` has ``container@account``)."""
 _ONCE: RetryConfig = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
-_REGION = "us-west-2"
-"""Where NASA keeps its buckets, unless ``AWS_REGION`` says another one."""
+_EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
+"""Codes of S3 that say that keys are no longer good, whatever the status
+(https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html)."""
+
+
+class ExpiredError(CredentialsError):
+    """Keys that had been good are refused: others may be taken."""
 
 
 def parsed(url: str) -> SplitResult:
@@ -80,8 +85,14 @@ def local(url: str) -> Path | None:
     return Path(unquote(parts.path) if parts.scheme else url).resolve()
 
 
-def locate(url: str) -> tuple[ObjectStore, str]:
+def locate(url: str, keys: Credential | None = None) -> tuple[ObjectStore, str]:
     """Return the store and the path in it of an object.
+
+    Parameters
+    ----------
+    url : str
+    keys : Credential, optional
+        Of a bucket; those that AWS's own tools would use unless given.
 
     Raises
     ------
@@ -105,16 +116,18 @@ def locate(url: str) -> tuple[ObjectStore, str]:
         if not key or key != key.strip("/"):
             raise AccessError(f"{scrub(url)} cannot be read: its key is empty, or begins or ends with '/'")
         try:
-            return opened(f"{parts.scheme}://{bucket}"), key
+            return opened(f"{parts.scheme}://{bucket}", keys), key
         except FAULTS as error:
             raise translated(error, f"{scrub(url)} cannot be read") from None
     # obstore encodes a path itself
     return _host(f"{parts.scheme}://{parts.netloc}"), unquote(parts.path).lstrip("/")
 
 
-def opened(root: str) -> ObjectStore:
-    """Return the store of a URL, with the endpoint and the keys that the environment names."""
-    return _bucket(root, endpoints.s3_endpoint() if root.startswith(("s3:", "s3a:")) else "")
+def opened(root: str, keys: Credential | None = None) -> ObjectStore:
+    """Return the store of a URL, with the endpoint that the environment names, and some keys."""
+    if keys and keys.name == providers.CDSE_KEYS:
+        return _bucket(root, endpoints.service("EOSCALE_CDSE_S3_URL"), keys)
+    return _bucket(root, endpoints.s3_endpoint() if root.startswith(("s3:", "s3a:")) else "", keys)
 
 
 @lru_cache(maxsize=1)
@@ -129,18 +142,20 @@ def _host(origin: str) -> ObjectStore:
 
 
 @lru_cache(maxsize=64)
-def _bucket(root: str, endpoint: str) -> ObjectStore:
+def _bucket(root: str, endpoint: str, keys: Credential | None) -> ObjectStore:
     if root.startswith("memory:"):
         return MemoryStore()
     client = _client(endpoint or root)
     if not root.startswith(("s3:", "s3a:")):
         return from_url(root, client_options=client, retry_config=_ONCE)
-    region = next((os.environ[n] for n in ("AWS_REGION", "AWS_DEFAULT_REGION") if os.environ.get(n)), _REGION)
+    config: S3Config = {"region": endpoints.region() or providers.ARCHIVES_REGION}
     if endpoint:
-        return S3Store.from_url(
-            root, endpoint=endpoint, region=region, client_options=client, retry_config=_ONCE
-        )
-    return S3Store.from_url(root, region=region, client_options=client, retry_config=_ONCE)
+        config["endpoint"] = endpoint
+    if keys:
+        config |= {"access_key_id": keys.access_key, "secret_access_key": keys.secret_key}
+    if keys and keys.session:
+        config["session_token"] = keys.session
+    return S3Store.from_url(root, config=config, client_options=client, retry_config=_ONCE)
 
 
 def _client(origin: str) -> ClientConfig:
@@ -168,7 +183,7 @@ async def version(path: Path) -> Head:
     return Head(meta["size"], meta["e_tag"] or "")
 
 
-async def opening(url: str, nbytes: int) -> tuple[Head, memoryview]:
+async def opening(url: str, nbytes: int, keys: Credential | None = None) -> tuple[Head, memoryview]:
     """Return size and version of an object, and its first bytes.
 
     By one GET, for which alone a URL may be signed; of a local file there is no need for bytes beforehand.
@@ -182,7 +197,7 @@ async def opening(url: str, nbytes: int) -> tuple[Head, memoryview]:
     file = local(url)
     if file is not None:
         return await version(file), nothing
-    store, path = locate(url)
+    store, path = locate(url, keys)
     try:
         answer = await obstore.get_async(store, path, options={"range": (0, nbytes)})
         body = memoryview(await answer.bytes_async())
@@ -196,7 +211,7 @@ async def opening(url: str, nbytes: int) -> tuple[Head, memoryview]:
     return head, body
 
 
-async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
+async def get(url: str, start: int, stop: int, etag: str, keys: Credential | None = None) -> memoryview:
     """Return the bytes ``start <= position < stop`` of one version of an object, asked for once.
 
     Raises
@@ -204,7 +219,7 @@ async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
     AccessError, Transient
         As :func:`transports.get`.
     """
-    store, path = locate(url)
+    store, path = locate(url, keys)
     options: obstore.GetOptions = {"range": (start, stop)}
     if etag and not etag.startswith("W/"):  # If-Match never matches a weak tag (RFC 9110, 13.1.1)
         options["if_match"] = etag
@@ -247,9 +262,14 @@ def translated(error: Exception, message: str) -> AccessError | Transient:
     status = _status(error)
     if status:
         # services answer with a page of XML that may name the key used
-        code = re.search(r"<Code>(\w+)</Code>", text)
-        reason = f"{status} {HTTPStatus(status).phrase}" + (f" ({code[1]})" if code else "")
-        return refusal(f"{message}: {reason}", status)
+        found = re.search(r"<Code>(\w+)</Code>", text)
+        code = found[1] if found else ""
+        reason = f"{message}: {status} {HTTPStatus(status).phrase}" + (f" ({code})" if code else "")
+        if code in _EXPIRED:
+            return ExpiredError(f"{reason}; its keys are no longer good: log in again")
+        if code == "RequestTimeTooSkewed":
+            return AccessError(f"{reason}; the clock of this machine is wrong: set it")
+        return refusal(reason, status)
     told = re.sub(r"^Generic \S+ error: |Error performing \w+ \S+ in \S+ - ", "", text.partition("\n")[0])
     # obstore names the URL that it asked for, with its password and signature
     reason = re.sub(r"\w+://[^\s\"]+", lambda found: scrub(found[0]), told)

@@ -286,6 +286,8 @@ async def _asked(url: str, nbytes: int, ask: Callable[[], Awaitable[T]]) -> T:
             limit = budgets.PATIENCE.limit(nbytes)
             try:
                 return await hedged(timed, pace.late, limit, here.hedges)
+            except AccessError:  # of services that give credentials, and perhaps a TimeoutError too
+                raise
             except TimeoutError:
                 late = AccessError(f"{scrub(url)} gave no answer within {limit:.0f} s")
                 raise Transient(late) from None

@@ -1,18 +1,19 @@
 """Redirects, followed hop by hop, each checked as the first URL was.
 
 Where a chain ends is kept, and asked from there on until it refuses: one signed URL serves all ranges of a
-granule. A URL that has answered by itself, of a host that has neither redirected nor set a cookie, is
-*plain*: obstore may read it, which is faster, and would follow a redirect unseen.
+granule. A URL that has answered by itself, of a host that has neither redirected nor set a cookie, nor is
+given credentials, is *plain*: obstore may read it, which is faster, and would follow a redirect unseen.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from socket import AddressFamily
+from typing import TypeAlias
 from urllib.parse import urljoin, urlsplit
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -20,7 +21,8 @@ import aiohttp
 from aiohttp.abc import ResolveResult
 from yarl import URL
 
-from eoscale.access import endpoints, loop
+from eoscale.access import endpoints, loop, providers
+from eoscale.access.credentials import Credential
 from eoscale.errors import AccessError, scrub
 
 _HOPS = 10
@@ -28,6 +30,13 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REFUSALS = frozenset({400, 401, 403, 404, 410})
 """Answers of a URL that was signed for a while, when the while is over."""
 _MOST_ENDS = 4096
+
+Sign: TypeAlias = Callable[[str, Credential | None], Awaitable[Credential | None]]
+"""Returns the bearer for a URL, another one than what was refused there; None where it is to carry none."""
+
+
+async def unsigned(_url: str, _refused: Credential | None) -> None:
+    """Have requests carry nothing."""
 
 
 class _Resolver(aiohttp.ThreadedResolver):
@@ -87,7 +96,8 @@ def _client() -> _Client:
 def plain(url: str) -> bool:
     """Return whether a URL answered by itself, is not signed, and its host needs no watching."""
     client = _client()
-    return client.ends.get(url) == url and not urlsplit(url).query and _origin(url) not in client.steered
+    watched = urlsplit(url).query or _origin(url) in client.steered or providers.bearer(url)
+    return client.ends.get(url) == url and not watched
 
 
 def trust(url: str) -> None:
@@ -107,7 +117,14 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-async def answer(url: str, headers: Mapping[str, str], stack: AsyncExitStack) -> aiohttp.ClientResponse:
+def session() -> aiohttp.ClientSession:
+    """Return what makes requests of this process: by hand, hop by hop, to public addresses alone."""
+    return _client().session
+
+
+async def answer(
+    url: str, headers: Mapping[str, str], stack: AsyncExitStack, sign: Sign = unsigned
+) -> aiohttp.ClientResponse:
     """Return the answer to a GET from where the redirects of a URL end: who asks first finds that for all.
 
     Parameters
@@ -117,6 +134,8 @@ async def answer(url: str, headers: Mapping[str, str], stack: AsyncExitStack) ->
         To send with each hop.
     stack : AsyncExitStack
         On whose end the answer is closed.
+    sign : callable
+        Asked for a bearer at each hop, and once more where that is refused.
 
     Raises
     ------
@@ -131,12 +150,12 @@ async def answer(url: str, headers: Mapping[str, str], stack: AsyncExitStack) ->
     while True:
         async with client.walks.setdefault(url, asyncio.Lock()):
             if url not in client.ends:
-                end, answered = await stack.enter_async_context(_followed(client, url, headers))
+                end, answered = await stack.enter_async_context(_followed(client, url, headers, sign))
                 if answered.status == 206:
                     client.keep(url, end)
                 return answered
         end = client.ends[url]
-        _, answered = await stack.enter_async_context(_followed(client, end, headers))
+        _, answered = await stack.enter_async_context(_followed(client, end, headers, sign))
         if end == url or answered.status not in _REFUSALS:
             return answered
         if client.ends.get(url) == end:
@@ -145,22 +164,12 @@ async def answer(url: str, headers: Mapping[str, str], stack: AsyncExitStack) ->
 
 @asynccontextmanager
 async def _followed(
-    client: _Client, url: str, headers: Mapping[str, str]
+    client: _Client, url: str, headers: Mapping[str, str], sign: Sign
 ) -> AsyncIterator[tuple[str, aiohttp.ClientResponse]]:
     """Yield where the redirects of a URL end, and the answer from there."""
     here = url
     for _ in range(_HOPS + 1):
-        endpoints.check(here)
-        origin = _origin(here)
-        address, sent = URL(here, encoded=True), headers
-        if origin in client.jars:
-            cookies = client.jars[origin].filter_cookies(address).output(attrs=[], header="", sep=";")
-            sent = {**headers, "Cookie": cookies.strip()} if cookies.strip() else headers
-        async with client.session.get(address, headers=sent, allow_redirects=False) as answer:
-            if answer.cookies:
-                client.jars[origin].update_cookies(answer.cookies, address)
-            if answer.status in _REDIRECTS or answer.cookies:
-                client.steered.add(origin)
+        async with _hop(client, here, headers, sign) as answer:
             if answer.status not in _REDIRECTS:
                 yield here, answer
                 return
@@ -168,3 +177,38 @@ async def _followed(
     raise AccessError(
         f"{scrub(url)} cannot be read: redirected more than {_HOPS} times, last to {scrub(here)}"
     )
+
+
+@asynccontextmanager
+async def _hop(
+    client: _Client, url: str, headers: Mapping[str, str], sign: Sign
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """Yield what one host answers to a request, which is made again if its bearer is refused for another."""
+    endpoints.check(url)
+    bearer = await sign(url, None)
+    async with AsyncExitStack() as stack:
+        answer = await stack.enter_async_context(_asked(client, url, headers, bearer))
+        if bearer and providers.looks_expired(bearer.name, answer.status):
+            renewed = await sign(url, bearer)
+            if renewed:
+                answer = await stack.enter_async_context(_asked(client, url, headers, renewed))
+        yield answer
+
+
+@asynccontextmanager
+async def _asked(
+    client: _Client, url: str, headers: Mapping[str, str], bearer: Credential | None
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    origin, address, sent = _origin(url), URL(url, encoded=True), dict(headers)
+    if bearer:
+        sent["Authorization"] = bearer.header
+    if origin in client.jars:
+        cookies = client.jars[origin].filter_cookies(address).output(attrs=[], header="", sep=";").strip()
+        if cookies:
+            sent["Cookie"] = cookies
+    async with client.session.get(address, headers=sent, allow_redirects=False) as answer:
+        if answer.cookies:
+            client.jars[origin].update_cookies(answer.cookies, address)
+        if answer.status in _REDIRECTS or answer.cookies:
+            client.steered.add(origin)
+        yield answer

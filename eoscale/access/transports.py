@@ -6,23 +6,29 @@ A transport tries once. It returns the bytes that were asked for, or raises an :
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from functools import lru_cache, partial
+from typing import NamedTuple
 
-from eoscale.access import endpoints, filesystems, https, objects, redirects
+from eoscale.access import archives, endpoints, filesystems, https, keeper, objects, redirects
 from eoscale.access.attempts import Transient
 from eoscale.access.head import Head
 from eoscale.errors import ThrottledError
 
 
-class Transport(Protocol):
+class Transport(NamedTuple):
     """What reads a kind of URLs."""
 
-    async def opening(self, url: str, nbytes: int) -> tuple[Head, memoryview]:
-        """Return size and version of an object, and at most so many of its first bytes, or none."""
+    opening: Callable[[str, int], Awaitable[tuple[Head, memoryview]]]
+    """Returns size and version of an object, and at most so many of its first bytes, or none."""
+    get: Callable[[str, int, int, str], Awaitable[memoryview]]
+    """Returns a range of that version."""
 
-    async def get(self, url: str, start: int, stop: int, etag: str) -> memoryview:
-        """Return a range of that version."""
+
+OBJECTS = Transport(objects.opening, objects.get)
+ARCHIVES = Transport(archives.opening, archives.get)
+WEB = Transport(partial(https.opening, sign=keeper.sign), partial(https.get, sign=keeper.sign))
+OTHERS = Transport(filesystems.opening, filesystems.get)
 
 
 @lru_cache(maxsize=1024)  # each request asks for it
@@ -51,11 +57,11 @@ def transport(url: str) -> Transport:
     """
     scheme = objects.parsed(url).scheme
     if scheme in (*objects.DISKS, *objects.BUCKETS):
-        return objects
+        return ARCHIVES if archives.owns(url) else OBJECTS
     if scheme in ("http", "https"):
         endpoints.check(url)
-        return objects if redirects.plain(url) else https
-    return filesystems
+        return OBJECTS if redirects.plain(url) else WEB
+    return OTHERS
 
 
 def plain(url: str) -> bool:
@@ -97,6 +103,6 @@ async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
     try:
         return await chosen.get(url, start, stop, etag)
     except Transient as failure:
-        if chosen is objects and isinstance(failure.error, ThrottledError) and redirects.plain(url):
+        if chosen is OBJECTS and isinstance(failure.error, ThrottledError) and redirects.plain(url):
             redirects.watch(url)  # which sees for how long, as obstore does not
         raise

@@ -11,12 +11,13 @@ import dask
 from distributed import Client, LocalCluster, Worker, WorkerPlugin
 
 from eoscale.errors import RecipeError, RunError
+from eoscale.run.broker import brokered
 from eoscale.run.signals import unheard
 
 
 @contextmanager
 def connected(cluster: str | Client = "local", *, workers: int | None = None) -> Iterator[Client]:
-    """Give a client of a cluster, and close what was opened for it.
+    """Give a client of a cluster whose workers read with the user's logins, and close what was opened for it.
 
     What is logged on workers goes to the loggers of this process: of eoscale, and of a local cluster. Of
     Ctrl-C workers of a local cluster hear nothing.
@@ -36,6 +37,12 @@ def connected(cluster: str | Client = "local", *, workers: int | None = None) ->
     RunError
         If nobody answers at the address.
     """
+    with _client(cluster, workers) as client, brokered(client):
+        yield client
+
+
+@contextmanager
+def _client(cluster: str | Client, workers: int | None) -> Iterator[Client]:
     if isinstance(cluster, Client):
         yield cluster
     elif cluster == "local":

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from eoscale.access import budgets, loop, redirects
+from eoscale.access import budgets, keeper, loop, redirects
 from eoscale.access.attempts import Patience
 from tests.access.remote import CONTENT, Allow
 from tests.servers.redirects import Archive, Host, archive
@@ -17,11 +17,13 @@ from tests.servers.redirects import Archive, Host, archive
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for nothing that no server asks for."""
     monkeypatch.setattr(budgets, "PATIENCE", Patience(pause_seconds=0.001))
+    monkeypatch.setattr(keeper, "PATIENCE", Patience(attempts=200, pause_seconds=0.001, longest_pause=0.01))
 
 
 @pytest.fixture
 def fresh(hasty: None) -> None:  # noqa: ARG001  what it does is wanted
-    """Begin with an https client that knows nothing."""
+    """Begin with an https client that knows nothing, and without credentials."""
+    keeper.use(keeper.Keeper())
 
     async def forget() -> None:
         client = redirects._clients.pop(asyncio.get_running_loop(), None)

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import NamedTuple, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 ETAG = '"1"'
 
@@ -24,11 +24,23 @@ class Asked(NamedTuple):
     """Path and query."""
     headers: dict[str, str]
     """By name in lower case."""
+    method: str = "GET"
+    body: bytes = b""
 
     @property
     def path(self) -> str:
         """Without the query."""
         return urlsplit(self.target).path
+
+    @property
+    def query(self) -> dict[str, str]:
+        """Parameters of the URL."""
+        return dict(parse_qsl(urlsplit(self.target).query))
+
+    @property
+    def form(self) -> dict[str, str]:
+        """Fields of the body."""
+        return dict(parse_qsl(self.body.decode()))
 
     @property
     def cookies(self) -> list[str]:
@@ -137,7 +149,10 @@ class _Handler(BaseHTTPRequestHandler):
             super().handle()
 
     def do_GET(self) -> None:
-        asked = Asked(self.path, {name.lower(): value for name, value in self.headers.items()})
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        asked = Asked(
+            self.path, headers, self.command, self.rfile.read(int(headers.get("content-length", 0)))
+        )
         with self.owner.lock:
             self.owner.asked.append(asked)
         answer = self.owner.reply(asked)
@@ -149,6 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         self.wfile.write(answer.body)
+
+    do_POST = do_GET  # noqa: N815  as http.server has it
 
 
 class Archive:
