@@ -19,6 +19,17 @@ def owns(url: str) -> bool:
     return bool(_keys(url))
 
 
+async def ready(url: str) -> None:
+    """Wait until there are keys for the bucket of a URL, if the user has a login for it.
+
+    Raises
+    ------
+    CredentialsError
+        If there are none that are good.
+    """
+    await keeper.get(_keys(url))
+
+
 async def opening(url: str, nbytes: int) -> tuple[Head, memoryview]:
     """Return size and version of an object, and its first bytes.
 

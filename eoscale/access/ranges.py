@@ -280,6 +280,7 @@ async def _asked(url: str, nbytes: int, ask: Callable[[], Awaitable[T]]) -> T:
         return answer
 
     async def attempt() -> T:
+        await transports.ready(url)  # which may take as long as a login does, and is no late answer
         async with here.connections:
             if not host:
                 return await ask()  # a disk is neither late nor busy

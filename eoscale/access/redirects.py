@@ -64,14 +64,23 @@ class _Client:
     """Where the chain of a URL ended, if only where it began."""
     walks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """Held while it is not known where the chain of a URL ends."""
+    bare: set[str] = field(default_factory=set)
+    """URLs that ended where they began, and carry nothing: no signature, no bearer."""
     steered: set[str] = field(default_factory=set)
     """Origins that have redirected, set a cookie, or asked for fewer requests."""
 
     def keep(self, url: str, end: str) -> None:
         """Remember where a chain ended."""
         while len(self.ends) >= _MOST_ENDS:
-            del self.ends[next(iter(self.ends))]
+            self.forget(next(iter(self.ends)))
         self.ends[url] = end
+        if end == url and not urlsplit(url).query and not providers.bearer(url):
+            self.bare.add(url)
+
+    def forget(self, url: str) -> None:
+        """Have a chain walked again."""
+        self.ends.pop(url, None)
+        self.bare.discard(url)
 
 
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, _Client] = WeakKeyDictionary()
@@ -96,8 +105,7 @@ def _client() -> _Client:
 def plain(url: str) -> bool:
     """Return whether a URL answered by itself, is not signed, and its host needs no watching."""
     client = _client()
-    watched = urlsplit(url).query or _origin(url) in client.steered or providers.bearer(url)
-    return client.ends.get(url) == url and not watched
+    return url in client.bare and _origin(url) not in client.steered
 
 
 def trust(url: str) -> None:
@@ -159,7 +167,7 @@ async def answer(
         if end == url or answered.status not in _REFUSALS:
             return answered
         if client.ends.get(url) == end:
-            del client.ends[url]
+            client.forget(url)
 
 
 @asynccontextmanager

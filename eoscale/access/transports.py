@@ -69,6 +69,21 @@ def plain(url: str) -> bool:
     return objects.parsed(url).scheme in ("http", "https") and redirects.plain(url)
 
 
+async def ready(url: str) -> None:
+    """Wait until there are credentials for a URL, if it is of a provider that the user has a login for.
+
+    Raises
+    ------
+    CredentialsError
+        If there are none that are good.
+    """
+    chosen = transport(url)
+    if chosen is ARCHIVES:
+        await archives.ready(url)
+    elif chosen is WEB:
+        await keeper.sign(url, None)
+
+
 async def opening(url: str, nbytes: int) -> tuple[Head, memoryview]:
     """Return size and version of an object, and at most so many of its first bytes, or none.
 

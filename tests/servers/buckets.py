@@ -7,10 +7,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.request import Request, urlopen
 
+import obstore
 from moto.server import ThreadedMotoServer
+from obstore.store import S3Store
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config
+
+_FORBIDDEN = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed")
 
 
 class BucketServer:
@@ -21,7 +28,9 @@ class BucketServer:
 
     bucket = "indexes"
 
-    def __init__(self) -> None:
+    def __init__(self, refuses: Callable[[dict[str, Any]], str] = lambda _environ: "") -> None:
+        self._refuses = refuses
+        """Returns the code of S3 by which a request is refused, from its WSGI environment; or nothing."""
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         self._turn = Lock()
@@ -50,6 +59,13 @@ class BucketServer:
         """Make another bucket."""
         urlopen(Request(f"{self.address}/{bucket}", method="PUT")).close()  # noqa: S310  this machine
 
+    def put(self, bucket: str, key: str, content: bytes) -> None:
+        """Make a bucket with an object in it."""
+        self.create(bucket)
+        config: S3Config = {"region": "us-west-2", "access_key_id": "key", "secret_access_key": "s3cr3t"}
+        store = S3Store(bucket, endpoint=self.address, config=config, client_options={"allow_http": True})
+        obstore.put(store, key, content)
+
     @contextmanager
     def hearing(self, changed: Callable[[str], None]) -> Iterator[None]:
         """Tell somebody of each change before it is made: a PUT, a POST or a DELETE."""
@@ -72,6 +88,10 @@ class BucketServer:
                 self.answered[environ["REQUEST_METHOD"], status[:3]] += 1
                 return start_response(status, *rest)
 
+            code = self._refuses(environ)
+            if code:
+                start("403 Forbidden" if code in _FORBIDDEN else "400 Bad Request", [])
+                return [f"<Error><Code>{code}</Code></Error>".encode()]
             with self._turn:
                 if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
                     self._changed(environ["PATH_INFO"])

@@ -6,6 +6,7 @@ Each has hosts of its own, and ``environment`` says what a user would set to use
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from base64 import b64decode
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from threading import Lock
-from time import monotonic
+from time import monotonic, sleep
 from typing import Self
 from urllib.parse import urlencode
 
@@ -128,10 +129,13 @@ class TokenService:
 
 
 class Maap(Service):
-    """ESA MAAP: bearers for an offline token, and granules for a bearer."""
+    """ESA MAAP: bearers for an offline token, and granules for a bearer, each after so many seconds."""
 
-    def __init__(self, content: bytes, lifetime: float = 300.0) -> None:
+    def __init__(
+        self, content: bytes | Callable[[str], bytes], lifetime: float = 300.0, seconds: float = 0.0
+    ) -> None:
         self.content = content
+        self.seconds = seconds
         self.tokens = TokenService(
             "/realms/esa-maap/protocol/openid-connect/token", lifetime, {"refresh_token": self._known}
         )
@@ -167,7 +171,9 @@ class Maap(Service):
             return unauthorized()
         if "InstChecked" in asked.path:
             return said(403, {"error": "not entitled"})
-        return part(self.content, asked)
+        sleep(self.seconds)
+        content = self.content if isinstance(self.content, bytes) else self.content(asked.path)
+        return part(content, asked)
 
 
 class Copernicus(Service):
@@ -258,6 +264,19 @@ class Earthdata(Service):
             "EOSCALE_S3CREDENTIALS_URL": f"{self.data.origin}/s3credentials",
             "EOSCALE_ALLOW_HOSTS": ",".join(host.host for host in self.hosts),
         }
+
+    def refuses(self, environ: Mapping[str, str]) -> str:
+        """Return why a bucket of the archive refuses a request, as the code of S3 says it."""
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            return ""
+        found = re.search(r"Credential=([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+        if not found:
+            return "AccessDenied"
+        if found[1] not in self.secrets:
+            return "InvalidAccessKeyId"
+        if environ.get("HTTP_X_AMZ_SECURITY_TOKEN", "") != self.secrets[found[1]][1]:
+            return "InvalidToken"
+        return "" if self.keys.good(found[1]) else "ExpiredToken"
 
     def _login(self, asked: Asked) -> Answer:
         known = basic(asked) == f"me:{PASSWORD}"
