@@ -153,6 +153,8 @@ def _bucket(root: str, endpoint: str, keys: Credential | None) -> ObjectStore:
         config["endpoint"] = endpoint
     if keys:
         config |= {"access_key_id": keys.access_key, "secret_access_key": keys.secret_key}
+    if keys and keys.name == providers.CDSE_KEYS:
+        client["pool_max_idle_per_host"] = "0"  # one that is kept would count for the quota
     if keys and keys.session:
         config["session_token"] = keys.session
     return S3Store.from_url(root, config=config, client_options=client, retry_config=_ONCE)

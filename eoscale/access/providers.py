@@ -78,6 +78,21 @@ def bearer(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or "@" in parts.netloc or _signed(parts):
         return ""
+    return owner(url)
+
+
+def owner(url: str) -> str:
+    """Return the provider whose host or bucket a URL names, signed or not; empty where it is none's.
+
+    Examples
+    --------
+    >>> owner("s3://eodata/Sentinel-3/a.nc"), owner("https://catalog.maap.eo.esa.int/data/a.h5?sig=1")
+    ('cdse', 'maap')
+    """
+    parts = urlsplit(url)
+    if parts.scheme in ("s3", "s3a"):
+        name = keys(parts.netloc)
+        return CDSE if name == CDSE_KEYS else EARTHDATA if name else ""
     return next((name for name, hosts in _BEARERS.items() if _belongs(parts, hosts)), "")
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -280,13 +282,14 @@ async def _asked(url: str, nbytes: int, ask: Callable[[], Awaitable[T]]) -> T:
         return answer
 
     async def attempt() -> T:
-        await transports.ready(url)  # which may take as long as a login does, and is no late answer
-        async with here.connections:
+        permit = await transports.admitted(url)
+        async with permit or nullcontext(), here.connections:
             if not host:
                 return await ask()  # a disk is neither late nor busy
             limit = budgets.PATIENCE.limit(nbytes)
             try:
-                return await hedged(timed, pace.late, limit, here.hedges)
+                # a second request would need a second permit
+                return await hedged(timed, inf if permit else pace.late, limit, here.hedges)
             except AccessError:  # of services that give credentials, and perhaps a TimeoutError too
                 raise
             except TimeoutError:

@@ -21,7 +21,7 @@ import aiohttp
 from aiohttp.abc import ResolveResult
 from yarl import URL
 
-from eoscale.access import endpoints, loop, providers
+from eoscale.access import endpoints, loop, providers, quota
 from eoscale.access.credentials import Credential
 from eoscale.errors import AccessError, scrub
 
@@ -199,6 +199,7 @@ async def _hop(
         if bearer and providers.looks_expired(bearer.name, answer.status):
             renewed = await sign(url, bearer)
             if renewed:
+                await stack.aclose()
                 answer = await stack.enter_async_context(_asked(client, url, headers, renewed))
         yield answer
 
@@ -210,6 +211,8 @@ async def _asked(
     origin, address, sent = _origin(url), URL(url, encoded=True), dict(headers)
     if bearer:
         sent["Authorization"] = bearer.header
+    if quota.quota(url):
+        sent["Connection"] = "close"  # one that is kept would count for the quota
     if origin in client.jars:
         cookies = client.jars[origin].filter_cookies(address).output(attrs=[], header="", sep=";").strip()
         if cookies:

@@ -7,10 +7,11 @@ A transport tries once. It returns the bytes that were asked for, or raises an :
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from functools import lru_cache, partial
 from typing import NamedTuple
 
-from eoscale.access import archives, endpoints, filesystems, https, keeper, objects, redirects
+from eoscale.access import archives, endpoints, filesystems, https, keeper, objects, quota, redirects
 from eoscale.access.attempts import Transient
 from eoscale.access.head import Head
 from eoscale.errors import ThrottledError
@@ -69,19 +70,27 @@ def plain(url: str) -> bool:
     return objects.parsed(url).scheme in ("http", "https") and redirects.plain(url)
 
 
-async def ready(url: str) -> None:
-    """Wait until there are credentials for a URL, if it is of a provider that the user has a login for.
+async def admitted(url: str) -> AbstractAsyncContextManager[None] | None:
+    """Wait until a URL may be asked, as long as a login takes, and return what to hold while it is.
+
+    Returns
+    -------
+    async context manager or None
+        A permit where the provider has a quota.
 
     Raises
     ------
     CredentialsError
-        If there are none that are good.
+        If the user has a login for it that is no longer good.
     """
     chosen = transport(url)
     if chosen is ARCHIVES:
         await archives.ready(url)
     elif chosen is WEB:
         await keeper.sign(url, None)
+    else:
+        return None
+    return quota.permit(url) if quota.quota(url) else None
 
 
 async def opening(url: str, nbytes: int) -> tuple[Head, memoryview]:

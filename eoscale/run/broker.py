@@ -21,6 +21,7 @@ from distributed import Client, Worker, WorkerPlugin
 from eoscale.access import keeper, loop
 from eoscale.access.credentials import Credential
 from eoscale.errors import AccessError, CredentialsError
+from eoscale.run.permits import Permits
 
 _logger = logging.getLogger(__name__)
 
@@ -123,6 +124,7 @@ class _Broker:
 
     def begin(self) -> None:
         """Hear workers, and have those that there are, and those that come, ask."""
+        self._client.register_plugin(Permits())
         self._client.subscribe_topic(TOPIC, self._heard)
         self._client.register_plugin(_Credentials({}))
 
@@ -132,7 +134,8 @@ class _Broker:
         with suppress(Exception):  # the cluster may be gone
             self._client.unsubscribe_topic(TOPIC)
             self._client.register_plugin(_Credentials({}))
-            self._client.unregister_worker_plugin(_Credentials.name)
+            for name in (_Credentials.name, Permits.name):
+                self._client.unregister_worker_plugin(name)
 
     def _heard(self, event: tuple[float, Mapping[str, Any]]) -> None:
         _, told = event

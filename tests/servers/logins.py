@@ -189,6 +189,10 @@ class Copernicus(Service):
         self.nodes = Host(self._nodes)
         self.refused = 401
         """Status for who has no good bearer; 401 or 403."""
+        self.seconds = 0.0
+        """That an answer takes."""
+        self.times: list[float] = []
+        """When each was asked for."""
         super().__init__(self.tokens.host, self.nodes)
 
     @property
@@ -221,8 +225,11 @@ class Copernicus(Service):
         return good and form == {"client_id": "cdse-public", "grant_type": "refresh_token"}
 
     def _nodes(self, asked: Asked) -> Answer:
+        with self.nodes.lock:
+            self.times.append(monotonic())
         if not self.tokens.issued.good(bearer(asked)):
             return unauthorized(self.refused)
+        sleep(self.seconds)
         return part(self.content, asked)
 
 

@@ -104,6 +104,11 @@ class Host:
         """How many were opened, with or without a request."""
         return self._server.connections
 
+    @property
+    def most_open(self) -> int:
+        """How many connections were open at once, at most."""
+        return self._server.most_open
+
     def clients(self) -> list[str]:
         """Return what each request says that it came by."""
         return [asked.headers["user-agent"].split("/")[0] for asked in self.asked]
@@ -118,7 +123,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 512
     tls: ssl.SSLContext | None = None
-    connections = 0
+    connections = now_open = most_open = 0
 
     def process_request(self, request: object, client_address: object) -> None:
         self.connections += 1
@@ -135,12 +140,17 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def setup(self) -> None:
+        with self.owner.lock:
+            self.server.now_open += 1
+            self.server.most_open = max(self.server.most_open, self.server.now_open)
         if self.server.tls:
             self.request = self.server.tls.wrap_socket(self.request, server_side=True)
         super().setup()
 
     def finish(self) -> None:
         super().finish()
+        with self.owner.lock:
+            self.server.now_open -= 1
         if self.server.tls:
             self.request.close()
 

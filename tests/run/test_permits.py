@@ -1,0 +1,78 @@
+"""The quota of Copernicus, which holds for all workers of a cluster together."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+import dask
+import numpy as np
+import pytest
+from distributed import Client, Future, LocalCluster, as_completed
+from numpy.typing import NDArray
+
+from eoscale.access import keeper, loop, ranges
+from eoscale.run.broker import connect
+from tests.servers.logins import Copernicus
+
+CONTENT = random.Random(3).randbytes(10_000)  # noqa: S311  no secret
+LEASE, TASKS = 5.0, 500
+"""Seconds of a lease without its worker, and tasks of one request each."""
+
+
+def read(url: str, number: int) -> bytes:
+    """Return some bytes of an object, as a task."""
+    spans = [ranges.Span(number, number + 100, ())]
+    return bytes(loop.run(ranges.fetch(url, '"1"', spans))[0])
+
+
+def test_four_workers_of_eight_threads_ask_for_no_more_than_one_user_may_also_after_deaths(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = {
+        "distributed.scheduler.locks.lease-timeout": f"{LEASE}s",
+        "distributed.nanny.environ": {"DASK_DISTRIBUTED__SCHEDULER__LOCKS__LEASE_TIMEOUT": f"{LEASE}s"},
+    }
+    with Copernicus(CONTENT) as service, dask.config.set(settings):
+        service.seconds = 0.05
+        for name, value in service.environment().items():
+            monkeypatch.setenv(name, value)
+        keeper.use(keeper.Keeper())
+        with (
+            LocalCluster(
+                n_workers=4, threads_per_worker=8, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            connect(client)
+            futures = client.map(read, [service.url] * TASKS, range(TASKS), pure=False)
+            died = _kill_three(client, futures)
+            numbers = {future.key: number for number, future in enumerate(futures)}
+            for future in as_completed(futures):
+                number = numbers[future.key]
+                assert future.result() == CONTENT[number : number + 100]
+            ended = time.monotonic()
+    assert service.nodes.most_open == 4
+    times = np.array(service.times)
+    # of any ten seconds, so of any minute
+    assert (np.searchsorted(times, times + 10) - np.arange(times.size)).max() <= 2000 / 6
+    assert times.size >= TASKS
+    # the dead held permits, which are used again when nobody has heard of them for a while
+    assert _rate(times, died + 1, died + LEASE - 1) < 3.3 * 2000 / 60 / 4
+    assert _rate(times, died + LEASE + 3, ended - 1) > 3.3 * 2000 / 60 / 4
+
+
+def _rate(times: NDArray[np.float64], start: float, stop: float) -> float:
+    """Return requests a second."""
+    return float(np.count_nonzero((times > start) & (times < stop)) / (stop - start))
+
+
+def _kill_three(client: Client, futures: list[Future[bytes]]) -> float:
+    """Kill all workers but one when all are at work, and return when."""
+    while sum(future.done() for future in futures) < 60:
+        time.sleep(0.05)
+    for process in sorted(client.run(os.getpid).values())[:3]:
+        os.kill(process, signal.SIGKILL)
+    return time.monotonic()
