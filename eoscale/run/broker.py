@@ -1,15 +1,17 @@
 """The broker: gives the workers of a cluster the credentials that they ask for, and renews them in time.
 
 The process of the user logs in, and nobody else. A worker asks by an event that holds a name. What is handed
-out is short-lived, unless a provider has nothing short-lived, and goes over the connections of the cluster to
-all workers, those that begin later among them. Passwords and offline tokens stay here.
+out is short-lived, unless a provider has nothing short-lived. It is sealed for each process by a key of its
+own: neither the scheduler nor any log has it. Passwords and offline tokens stay here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
@@ -17,6 +19,9 @@ from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from distributed import Client, Worker, WorkerPlugin
+from nacl.encoding import HexEncoder
+from nacl.exceptions import CryptoError
+from nacl.public import PrivateKey, PublicKey, SealedBox
 
 from eoscale.access import keeper, loop
 from eoscale.access.credentials import Credential
@@ -52,20 +57,32 @@ class _Holder:
 
     def __init__(self) -> None:
         self.workers: list[Worker] = []
-        self._given: Mapping[str, _Given] = {}
+        self._key = PrivateKey.generate()
+        self._given: dict[str, _Given] = {}
         self._held: dict[str, Credential | None] = {}
         self._came = asyncio.Event()
 
-    async def put(self, given: Mapping[str, _Given]) -> None:
-        """Take all that the broker has, and wake who waits for it."""
-        same = {name for name, each in given.items() if self._given.get(name) == each}
-        self._held = {name: self._held[name] for name in same & set(self._held)}
-        for name in set(given) - same:
-            if not given[name].error:
-                self._held[name] = Credential(**given[name].told) if given[name].told else None
-        self._given = given
+    async def put(self, sealed: Mapping[str, bytes]) -> None:
+        """Take what is sealed for this process, and wake who waits for it."""
+        mine = sealed.get(self.public)
+        if mine is None:
+            return
+        name, *told = json.loads(SealedBox(self._key).decrypt(mine))
+        given = _Given(*told)
+        if given != self._given.get(name):
+            self._given[name] = given
+            self._held[name] = Credential(**given.told) if given.told else None
         came, self._came = self._came, asyncio.Event()
         came.set()
+
+    async def forget(self) -> None:
+        """Have nothing any more."""
+        self._given, self._held = {}, {}
+
+    @property
+    def public(self) -> str:
+        """The key by which others seal what is for this process."""
+        return self._key.public_key.encode(HexEncoder).decode()
 
     async def get(self, name: str, refused: Credential | None = None) -> Credential | None:
         """Return the credential of a name, as :class:`~eoscale.access.keeper.Holder` says."""
@@ -76,7 +93,7 @@ class _Holder:
                 raise CredentialsError(given.error)
             if name in self._held and (refused is None or self._held[name] is not refused):
                 return self._held[name]
-            self._ask({"name": name, "refused": given.serial if refused else 0})
+            self._ask(name, given.serial if refused else 0)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._came.wait(), _ASK_AGAIN)
         raise CredentialsError(
@@ -84,32 +101,39 @@ class _Holder:
             "if it has ended, run again, and it goes on where it stopped"
         )
 
-    def _ask(self, event: dict[str, str | int]) -> None:
+    def _ask(self, name: str, refused: int) -> None:
         self.workers = [worker for worker in self.workers if worker.status.name != "closed"]
         for worker in self.workers[:1]:
-            worker.log_event(TOPIC, event)
+            told = {"name": name, "refused": refused, "key": self.public, "worker": worker.address}
+            worker.log_event(TOPIC, told)
 
 
 _holder = _Holder()
 
 
-class _Credentials(WorkerPlugin):
-    """Carries what workers are given; the scheduler keeps it for workers that begin later."""
+def _put(sealed: Mapping[str, bytes]) -> None:
+    """Hand a worker what is sealed for it."""
+    loop.start(_holder.put(sealed))
+
+
+def _forget() -> None:
+    """Have a worker hold nothing any more."""
+    loop.start(_holder.forget())
+
+
+class _Asks(WorkerPlugin):
+    """Has the processes of workers ask the broker, unless it is the one that logs in."""
 
     name = "eoscale-credentials"
 
-    def __init__(self, given: Mapping[str, _Given]) -> None:
-        self._given = dict(given)
+    def __init__(self) -> None:
         self._from = _here
 
     def setup(self, worker: Worker) -> None:
-        """Have the process of a worker use these, unless it is the one that logs in."""
-        if self._from == _here:
-            return
-        if worker not in _holder.workers:
+        """Begin with the worker."""
+        if self._from != _here:
             _holder.workers.append(worker)
-        keeper.use(_holder)
-        loop.start(_holder.put(self._given))
+            keeper.use(_holder)
 
 
 class _Broker:
@@ -118,67 +142,69 @@ class _Broker:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._given: dict[str, _Given] = {}
+        self._askers: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        """Of a name: address and public key of each worker."""
         self._watches: dict[str, asyncio.Task[None]] = {}
-        self._refused: dict[str, asyncio.Event] = {}
-        self._turn = asyncio.Lock()
+        self._refused: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     def begin(self) -> None:
         """Hear workers, and have those that there are, and those that come, ask."""
-        self._client.register_plugin(Permits())
         self._client.subscribe_topic(TOPIC, self._heard)
-        self._client.register_plugin(_Credentials({}))
+        for plugin in (Permits(), _Asks()):
+            self._client.register_plugin(plugin)
 
     def end(self) -> None:
         """Take back what was given."""
         loop.run(self._stop())
         with suppress(Exception):  # the cluster may be gone
             self._client.unsubscribe_topic(TOPIC)
-            self._client.register_plugin(_Credentials({}))
-            for name in (_Credentials.name, Permits.name):
+            for name in (_Asks.name, Permits.name):
                 self._client.unregister_worker_plugin(name)
+            self._client.run(_forget, on_error="ignore")
 
     def _heard(self, event: tuple[float, Mapping[str, Any]]) -> None:
         _, told = event
-        loop.start(self._asked(str(told["name"]), int(told["refused"])))
+        loop.start(self._asked(**told))
 
-    async def _asked(self, name: str, refused: int) -> None:
+    async def _asked(self, name: str, refused: int, key: str, worker: str) -> None:
+        self._askers[name][worker] = key
         if name not in self._watches:
-            self._refused[name] = asyncio.Event()
             self._watches[name] = asyncio.ensure_future(self._watch(name))
         elif name in self._given and refused == self._given[name].serial:
             self._refused[name].set()
+        elif name in self._given:
+            await self._send(name, {worker: key})
 
     async def _watch(self, name: str) -> None:
         """Give what is good for a name, again and again."""
         held: Credential | None = None
+        event = self._refused[name]
         while self._client.status in ("running", "connecting"):
-            event = self._refused[name]
             refused = held if event.is_set() else None
             event.clear()
+            last, error = self._given.get(name, _Given(0, {})), ""
             try:
                 held = await keeper.get(name, refused)
-            except AccessError as error:
-                await self._give(name, {}, str(error))
-            else:
-                await self._give(name, held.told() if held else {})
+            except AccessError as failed:
+                error = str(failed)
+            given = _Given(last.serial, held.told() if held and not error else {}, error)
+            if name not in self._given or given != last:
+                self._given[name] = given._replace(serial=last.serial + 1)
+                await self._send(name, self._askers[name])
             with suppress(TimeoutError):
                 await asyncio.wait_for(event.wait(), _until_next_look(held))
 
-    async def _give(self, name: str, told: Mapping[str, str], error: str = "") -> None:
-        last = self._given.get(name, _Given(0, {}))
-        given = _Given(last.serial, told, error)
-        if name in self._given and given == last:
-            return
-        self._given[name] = given._replace(serial=last.serial + 1)
-        async with self._turn:
-            while self._client.status in ("running", "connecting"):
-                try:
-                    await asyncio.to_thread(self._client.register_plugin, _Credentials(self._given))
-                except Exception as failed:  # noqa: BLE001  a worker died of which the scheduler did not know
-                    _logger.info("credentials are handed out again: %s", type(failed).__name__)
-                    await asyncio.sleep(0.1)
-                else:
-                    return
+    async def _send(self, name: str, askers: Mapping[str, str]) -> None:
+        """Give workers what there is for a name, sealed for each: Dask logs all messages when it debugs."""
+        content = json.dumps([name, *self._given[name]]).encode()
+        try:
+            living = await asyncio.to_thread(self._client.nthreads)
+            here = {worker: key for worker, key in askers.items() if worker in living}
+            boxes = {key: SealedBox(PublicKey(key.encode(), HexEncoder)) for key in here.values()}
+            sealed = {key: box.encrypt(content) for key, box in boxes.items()}
+            await asyncio.to_thread(self._client.run, _put, sealed, workers=list(here), on_error="ignore")
+        except (OSError, RuntimeError, CryptoError, ValueError) as error:
+            _logger.info("credentials did not reach workers, who ask again: %s", type(error).__name__)
 
     async def _stop(self) -> None:
         for watch in self._watches.values():

@@ -76,6 +76,14 @@ def unauthorized(status: int = 401) -> Answer:
     return said(status, {"error": "invalid_token"})
 
 
+def _part(content: bytes | Callable[[str], bytes], asked: Asked) -> Answer:
+    """Return a range of what there is, which may go by the path."""
+    try:
+        return part(content if isinstance(content, bytes) else content(asked.path), asked)
+    except KeyError:
+        return Answer(404)
+
+
 class Service:
     """Hosts that run for as long as the context lasts."""
 
@@ -172,8 +180,7 @@ class Maap(Service):
         if "InstChecked" in asked.path:
             return said(403, {"error": "not entitled"})
         sleep(self.seconds)
-        content = self.content if isinstance(self.content, bytes) else self.content(asked.path)
-        return part(content, asked)
+        return _part(self.content, asked)
 
 
 class Copernicus(Service):
@@ -240,7 +247,13 @@ class Earthdata(Service):
     password, and sends them back with a code for a cookie. Granules lie behind signed URLs of a third host.
     """
 
-    def __init__(self, content: bytes, lifetime: float = 300.0, *, takes_bearers: bool = True) -> None:
+    def __init__(
+        self,
+        content: bytes | Callable[[str], bytes],
+        lifetime: float = 300.0,
+        *,
+        takes_bearers: bool = True,
+    ) -> None:
         self.content = content
         self.takes_bearers = takes_bearers
         self.tokens = Issued(lifetime)
@@ -315,7 +328,9 @@ class Earthdata(Service):
             return self.refusal
         if asked.path == "/s3credentials":
             return self._given()
-        return redirect(f"{self.storage.origin}/a.h5?X-Amz-Signature={self.signatures.new('signature')}")
+        return redirect(
+            f"{self.storage.origin}{asked.path}?X-Amz-Signature={self.signatures.new('signature')}"
+        )
 
     def _welcomed(self, asked: Asked) -> Answer:
         if not self.codes.good(asked.query.get("code", "")):
@@ -340,4 +355,4 @@ class Earthdata(Service):
             return Answer(400, body=b"<Error><Code>InvalidArgument</Code>Only one auth mechanism</Error>")
         if not self.signatures.good(asked.query.get("X-Amz-Signature", "")):
             return Answer(403, body=b"<Error><Code>AccessDenied</Code></Error>")
-        return part(self.content, asked)
+        return _part(self.content, asked)
