@@ -134,6 +134,9 @@ def test_no_secret_is_in_graphs_logs_errors_pages_nor_files(
         stack.enter_context(caplog.at_level(logging.DEBUG))
         for name in ("eoscale", "distributed"):
             stack.enter_context(caplog.at_level(logging.DEBUG, name))
+        scheduler_log = logging.getLogger("distributed.core")
+        scheduler_log.addHandler(caplog.handler)
+        stack.callback(scheduler_log.removeHandler, caplog.handler)
         granules = providers.granules(made)
         client = stack.enter_context(connected("local", workers=2))
         connect(client)
@@ -167,7 +170,7 @@ def test_no_secret_is_in_graphs_logs_errors_pages_nor_files(
     # each kind of secret was there, and each kind of place
     assert len(secrets) >= 10
     assert len([name for name in seen if "info" in name]) > 5
-    assert seen["log"].count(b"Message from") > 100
+    assert min(seen[name].count(b"Message from") for name in ("log", "events")) > 10
     assert len([name for name in seen if name.endswith((".parquet", ".json", ".yaml"))]) > 5
     assert {name: told for name, where in seen.items() if (told := found(secrets, where))} == {}
 
