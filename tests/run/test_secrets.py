@@ -134,11 +134,13 @@ def test_no_secret_is_in_graphs_logs_errors_pages_nor_files(
         stack.enter_context(caplog.at_level(logging.DEBUG))
         for name in ("eoscale", "distributed"):
             stack.enter_context(caplog.at_level(logging.DEBUG, name))
-        scheduler_log = logging.getLogger("distributed.core")
-        scheduler_log.addHandler(caplog.handler)
-        stack.callback(scheduler_log.removeHandler, caplog.handler)
         granules = providers.granules(made)
         client = stack.enter_context(connected("local", workers=2))
+        # what the scheduler says goes nowhere else
+        core = logging.getLogger("distributed.core")
+        core.addHandler(caplog.handler)
+        stack.callback(core.removeHandler, caplog.handler)
+        stack.enter_context(caplog.at_level(logging.DEBUG, core.name))
         connect(client)
         # a lazy frame, that fails for what is not there
         frame = eoscale.open(granules, variables=["h_li"], product="ATL06")
