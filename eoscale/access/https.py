@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -24,6 +25,8 @@ from eoscale.errors import AccessError, ChangedError, CredentialsError, Forbidde
 
 _LONGEST = 2**16
 """Bytes of an answer that is no granule: a token, keys, or why something is refused."""
+_PIECE = 2**20
+"""Bytes of an object that is given as a whole which are written at once."""
 _PLACE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
@@ -34,6 +37,10 @@ class Refused(Exception):  # noqa: N818  no error yet: who asked knows what it m
         super().__init__(status)
         self.status = status
         self.body = body
+
+
+class RangesRefusedError(AccessError):
+    """A server gives an object as a whole only, or ranges of its beginning."""
 
 
 class Document(NamedTuple):
@@ -109,6 +116,24 @@ async def get(url: str, start: int, stop: int, etag: str, sign: Sign = unsigned)
         return await _body(url, answer, start, stop, etag)
 
 
+async def whole(url: str, path: Path, sign: Sign = unsigned) -> Head:
+    """Write an object that is given as a whole only to a local file, and return its size and version.
+
+    Raises
+    ------
+    AccessError, Transient
+        If it cannot be reached, or ends before its time.
+    """
+    async with _answered(url, {}, sign) as answer:
+        with path.open("wb") as file:
+            async for piece in answer.content.iter_chunked(_PIECE):
+                file.write(piece)
+            size = file.tell()
+        if answer.content_length not in (None, size):
+            raise Transient(AccessError(f"{scrub(url)} gave {size} of {answer.content_length} bytes"))
+        return Head(size, answer.headers.get("ETag", ""))
+
+
 async def _body(
     url: str, answer: aiohttp.ClientResponse, start: int, stop: int, etag: str = ""
 ) -> memoryview:
@@ -116,7 +141,8 @@ async def _body(
     place = _PLACE.fullmatch(answer.headers.get("Content-Range", ""))
     exact = place and (int(place[1]), int(place[2]) + 1) == (start, stop)
     if answer.status != 206 or not exact or answer.content_length not in (None, stop - start):
-        raise AccessError(_unexpected(url, answer, start, stop))
+        kind = RangesRefusedError if answer.status in (200, 416) else AccessError
+        raise kind(_unexpected(url, answer, start, stop))
     if etag and answer.headers.get("ETag") != etag:
         raise ChangedError(f"{scrub(url)} changed while it was read: it was version {etag}")
     try:

@@ -219,21 +219,45 @@ class _Delivery:
         return {member: body[start : start + int(self.sizes[member])] for member, start in starts.items()}
 
 
-async def copied(url: str, head: Head, path: Path) -> Cost:
+async def copied(url: str, head: Head, path: Path, begin: int = 0) -> Cost:
     """Copy an object to a local file, some pieces at a time, and return what it cost.
+
+    Parameters
+    ----------
+    url : str
+    head : Head
+    path : Path
+    begin : int
+        Bytes that the file has already.
 
     Raises
     ------
     AccessError
         If a piece cannot be read exactly.
     """
-    starts = range(0, head.size, LIMIT)
-    with path.open("wb") as file:
+    starts = range(begin, head.size, LIMIT)
+    with path.open("ab" if begin else "wb") as file:
         for first in range(0, len(starts), _PIECES):
             some = starts[first : first + _PIECES]
             spans = [Span(start, min(head.size, start + LIMIT), ()) for start in some]
             file.writelines(await fetch(url, head.etag, spans))
-    return Cost(len(starts), head.size)
+    return Cost(len(starts), head.size - begin)
+
+
+async def spooled(url: str, path: Path) -> Head:
+    """Copy an object that its server gives as a whole only to a local file.
+
+    Raises
+    ------
+    AccessError
+        If it cannot be reached, or ends before its time, again and again.
+    """
+
+    async def attempt() -> Head:
+        async with await transports.admitted(url) or nullcontext(), budgets.here().connections:
+            return await transports.whole(url, path)
+
+    return await insist(attempt, budgets.PATIENCE, url)
 
 
 def _length(span: Span) -> int:

@@ -1,0 +1,123 @@
+"""Copies: objects as local files, whole and right, or not there at all.
+
+A copy grows beside its place under a hidden name that says of which version it is, so that who comes again
+goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from eoscale.access import loop, ranges
+from eoscale.access.head import Head
+from eoscale.access.https import RangesRefusedError
+from eoscale.errors import AccessError, CorruptGranuleError, scrub
+
+_PIECE = 2**20
+"""Bytes that are read at once to tell a checksum."""
+_LONGEST_NAME = 200
+_ALGORITHMS = frozenset(name for name in hashlib.algorithms_guaranteed if not name.startswith("shake"))
+
+
+def safe_name(name: str) -> str:
+    """Return a name for a file that leads nowhere else, and that every disk takes.
+
+    Examples
+    --------
+    >>> safe_name("../../etc/passwd"), safe_name("a b:c.nc"), safe_name("..")
+    ('passwd', 'a_b_c.nc', '_')
+    """
+    last = re.sub(r"[^A-Za-z0-9._-]", "_", name.rpartition("/")[2]).lstrip(".-")
+    return last[-_LONGEST_NAME:] or "_"
+
+
+def copy(url: str, path: Path, *, size: int = 0, checksum: str = "") -> bool:
+    """Have a copy of an object, and return whether its checksum was verified.
+
+    Parameters
+    ----------
+    url : str
+    path : Path
+        Of the copy. One that is there and as long as the object, and as its checksum says, is left alone.
+    size : int
+        Bytes that a catalogue says; 0 where it does not.
+    checksum : str
+        ``algorithm:hexadecimal``; empty where there is none.
+
+    Raises
+    ------
+    AccessError
+        If the object cannot be read.
+    CorruptGranuleError
+        If it is not as long as the catalogue says, or its checksum is another one: nothing is left.
+    """
+    try:
+        head = loop.run(ranges.head(url))
+    except RangesRefusedError:
+        head = Head(size, "")
+    if size and head.size != size:
+        raise CorruptGranuleError(f"it has {head.size} bytes, its catalogue says {size}", url=url)
+    if path.is_file() and path.stat().st_size == head.size and head.size:
+        with suppress(CorruptGranuleError):
+            return verified(path, url, checksum)
+    hidden = path.with_name(f".{path.name}.{hashlib.sha256(head.etag.encode()).hexdigest()[:8]}.part")
+    for other in path.parent.glob(f".{path.name}.*.part"):
+        if other != hidden or not head.etag:
+            other.unlink()
+    _fill(url, head, hidden)
+    try:
+        right = verified(hidden, url, checksum)
+    except CorruptGranuleError:
+        hidden.unlink()
+        raise
+    hidden.replace(path)
+    return right
+
+
+def _fill(url: str, head: Head, hidden: Path) -> None:
+    there = hidden.stat().st_size if hidden.is_file() else 0
+    try:
+        loop.run(ranges.copied(url, head, hidden, begin=there if there <= head.size else 0))
+    except RangesRefusedError:
+        loop.run(ranges.spooled(url, hidden))
+    length = hidden.stat().st_size
+    if head.size and length != head.size:
+        hidden.unlink()
+        raise AccessError(f"{scrub(url)} gave {length} of {head.size} bytes")
+
+
+def verified(path: Path, url: str, checksum: str) -> bool:
+    """Return whether a file was found to be as its checksum says; False where nobody can tell.
+
+    Raises
+    ------
+    CorruptGranuleError
+        If it is not.
+    """
+    algorithm, _, expected = checksum.lower().partition(":")
+    algorithm = algorithm.replace("-", "")
+    if not expected or algorithm not in (*_ALGORITHMS, "adler32", "crc32"):
+        return False
+    got = _digest(path, algorithm)
+    if got != expected.strip():
+        raise CorruptGranuleError(f"its {algorithm} is {got}, expected {expected}: fetch it anew", url=url)
+    return True
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    with path.open("rb") as file:
+        pieces: Iterable[bytes] = iter(lambda: file.read(_PIECE), b"")
+        if algorithm in ("adler32", "crc32"):
+            value = 1 if algorithm == "adler32" else 0
+            for piece in pieces:
+                value = zlib.adler32(piece, value) if algorithm == "adler32" else zlib.crc32(piece, value)
+            return f"{value:08x}"
+        found = hashlib.new(algorithm, usedforsecurity=False)
+        for piece in pieces:
+            found.update(piece)
+        return found.hexdigest()
