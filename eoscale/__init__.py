@@ -26,6 +26,8 @@ from eoscale.model.sink import Sink
 from eoscale.products import product
 from eoscale.run import Ledger, Plan, Result, run
 from eoscale.run import prepare as plan
+from eoscale.run.broker import connect
+from eoscale.run.download import download
 from eoscale.run.indexing import index
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ __all__ = [
     "Result",
     "Sink",
     "aggregate",
+    "connect",
+    "download",
     "index",
     "open",
     "plan",

@@ -26,6 +26,8 @@ from eoscale.plot import report, rows, tables, totals
 from eoscale.products import REGISTRY, product
 from eoscale.run import Plan, logs, prepare, target
 from eoscale.run import run as run_recipe
+from eoscale.run.doctor import examine
+from eoscale.run.download import download
 from eoscale.run.indexing import index
 from eoscale.run.ledger import Ledger, beside
 from eoscale.run.progress import shown
@@ -208,6 +210,47 @@ def gc(
         places.remove(path)
     names = [path.name for path in left]
     _tell({"removed": names if as_json else ", ".join(names) or "nothing was there"}, as_json=as_json)
+
+
+@app.command(name="download")
+def download_granules(
+    granules: Annotated[str, typer.Argument(metavar="LIST", help="A glob, a text file of URLs, or a list.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR")],
+    *,
+    name: Annotated[str | None, typer.Option("--product", metavar="NAME")] = None,
+    as_json: Json = False,
+) -> None:
+    """Copy granules into a folder; again, it goes on where it ended."""
+    with shown(_err, as_json=as_json) as watcher:
+        told = download(granules, folder, product=name, watcher=watcher)
+    failed = told[told["status"] == "failed"]
+    facts = {**totals.downloaded(told), "folder": str(folder)}
+    _tell({**facts, "table": told.to_dict("records")} if as_json else facts, as_json=as_json)
+    if len(failed):
+        reasons = "; ".join(failed["reason"].head(3))
+        raise IncompleteRunError(f"{len(failed)} of {len(told)} granules could not be copied: {reasons}")
+
+
+@app.command()
+def doctor(
+    *,
+    cluster: Annotated[str | None, typer.Option(metavar="WHERE", help="local or tcp://HOST:PORT.")] = None,
+    output: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Or a URL, where results are to go.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say which logins there are and whether they work, and what else may be in the way."""
+    told = examine(cluster=cluster, output=output)
+    bad = [name for name, (good, _) in told.items() if not good]
+    if as_json:
+        _print({name: {"good": good, "found": what} for name, (good, what) in told.items()})
+    else:
+        _tell(
+            {name: what if good else f"WRONG: {what}" for name, (good, what) in told.items()}, as_json=False
+        )
+    if bad:
+        raise AccessError(f"{', '.join(bad)}: not as it should be")
 
 
 @app.command()

@@ -41,6 +41,10 @@ class Transient(Exception):  # noqa: N818  no error yet: only when patience ends
         self.after = after
 
 
+class RangesRefusedError(AccessError):
+    """A server gives an object as a whole only, or ranges of its beginning."""
+
+
 def refusal(message: str, status: int, *, after: float = 0) -> AccessError | Transient:
     """Return what an answer with an HTTP status of 400 or more means.
 
@@ -66,6 +70,8 @@ def refusal(message: str, status: int, *, after: float = 0) -> AccessError | Tra
         return CredentialsError(f"{message}; log in")
     if status == 403:
         return ForbiddenError(f"{message}; ask for the right to read it")
+    if status == 416:
+        return RangesRefusedError(f"{message}: the object changed, or the server refuses ranges")
     if status == 412:
         return ChangedError(f"{message}: it changed since it was indexed; run again")
     return AccessError(message)

@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from eoscale.access import loop, ranges
+from eoscale.access.attempts import RangesRefusedError
 from eoscale.access.head import Head
-from eoscale.access.https import RangesRefusedError
-from eoscale.errors import AccessError, CorruptGranuleError, scrub
+from eoscale.errors import CorruptGranuleError
 
 _PIECE = 2**20
 """Bytes that are read at once to tell a checksum."""
@@ -59,19 +59,16 @@ def copy(url: str, path: Path, *, size: int = 0, checksum: str = "") -> bool:
     try:
         head = loop.run(ranges.head(url))
     except RangesRefusedError:
-        head = Head(size, "")
-    if size and head.size != size:
+        head = None  # which is known when it is all there
+    if size and head and head.size != size:
         raise CorruptGranuleError(f"it has {head.size} bytes, its catalogue says {size}", url=url)
-    if path.is_file() and path.stat().st_size == head.size and head.size:
+    length = head.size if head else size
+    if path.is_file() and path.stat().st_size == length and length:
         with suppress(CorruptGranuleError):
-            return verified(path, url, checksum)
-    hidden = path.with_name(f".{path.name}.{hashlib.sha256(head.etag.encode()).hexdigest()[:8]}.part")
-    for other in path.parent.glob(f".{path.name}.*.part"):
-        if other != hidden or not head.etag:
-            other.unlink()
-    _fill(url, head, hidden)
+            return verified(path, url, checksum, length)
+    hidden = _fetched(url, head, path)
     try:
-        right = verified(hidden, url, checksum)
+        right = verified(hidden, url, checksum, length)
     except CorruptGranuleError:
         hidden.unlink()
         raise
@@ -79,26 +76,37 @@ def copy(url: str, path: Path, *, size: int = 0, checksum: str = "") -> bool:
     return right
 
 
-def _fill(url: str, head: Head, hidden: Path) -> None:
+def _fetched(url: str, head: Head | None, path: Path) -> Path:
+    """Return a hidden file that holds the object: what there was of this version, and the rest."""
+    etag = head.etag if head else ""
+    hidden = path.with_name(f".{path.name}.{hashlib.sha256(etag.encode()).hexdigest()[:8]}.part")
+    for other in path.parent.glob(f".{path.name}.*.part"):
+        if other != hidden or not etag:
+            other.unlink()
     there = hidden.stat().st_size if hidden.is_file() else 0
     try:
-        loop.run(ranges.copied(url, head, hidden, begin=there if there <= head.size else 0))
+        if head:
+            begin = there if there <= head.size else 0
+            loop.run(ranges.copied(url, head, hidden, begin=begin))
+            return hidden
     except RangesRefusedError:
-        loop.run(ranges.spooled(url, hidden))
-    length = hidden.stat().st_size
-    if head.size and length != head.size:
-        hidden.unlink()
-        raise AccessError(f"{scrub(url)} gave {length} of {head.size} bytes")
+        pass
+    loop.run(ranges.spooled(url, hidden))
+    return hidden
 
 
-def verified(path: Path, url: str, checksum: str) -> bool:
+def verified(path: Path, url: str, checksum: str, length: int) -> bool:
     """Return whether a file was found to be as its checksum says; False where nobody can tell.
+
+    Its length is looked at first, unless 0 is given.
 
     Raises
     ------
     CorruptGranuleError
         If it is not.
     """
+    if length and path.stat().st_size != length:
+        raise CorruptGranuleError(f"it has {path.stat().st_size} bytes, expected {length}", url=url)
     algorithm, _, expected = checksum.lower().partition(":")
     algorithm = algorithm.replace("-", "")
     if not expected or algorithm not in (*_ALGORITHMS, "adler32", "crc32"):

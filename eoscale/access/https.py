@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from eoscale.access import endpoints, providers, redirects
-from eoscale.access.attempts import PASSING, Transient, refusal
+from eoscale.access.attempts import PASSING, RangesRefusedError, Transient, refusal
 from eoscale.access.credentials import Credential
 from eoscale.access.head import Head
 from eoscale.access.redirects import Sign, unsigned
@@ -37,10 +37,6 @@ class Refused(Exception):  # noqa: N818  no error yet: who asked knows what it m
         super().__init__(status)
         self.status = status
         self.body = body
-
-
-class RangesRefusedError(AccessError):
-    """A server gives an object as a whole only, or ranges of its beginning."""
 
 
 class Document(NamedTuple):

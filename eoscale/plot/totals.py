@@ -104,6 +104,27 @@ def indexed(told: pd.DataFrame) -> dict[str, str]:
     }
 
 
+def downloaded(told: pd.DataFrame) -> dict[str, str]:
+    """Return what downloading came to, as lines for a person.
+
+    Parameters
+    ----------
+    told : pandas.DataFrame
+        One row per granule, as :func:`eoscale.run.download.download` returns them.
+
+    Examples
+    --------
+    >>> downloaded(pd.DataFrame({"status": ["copied", "failed"], "checksum": ["verified", ""]}))
+    {'granules': '2 found, 1 copied, 1 failed', 'checksums': '1 verified, 0 have none'}
+    """
+    failed = int((told["status"] == "failed").sum())
+    verified = int((told["checksum"] == "verified").sum())
+    return {
+        "granules": f"{len(told):,} found, {len(told) - failed:,} copied, {failed:,} failed",
+        "checksums": f"{verified:,} verified, {len(told) - failed - verified:,} have none",
+    }
+
+
 def variables(ledger: pd.DataFrame) -> list[str]:
     """Return the names of the variables that a ledger accounts for.
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eoscale.access.attempts import PASSING, Patience, Transient, hedged, insist, refusal
+from eoscale.access.attempts import PASSING, Patience, RangesRefusedError, Transient, hedged, insist, refusal
 from eoscale.errors import AccessError, ChangedError, CredentialsError, ForbiddenError, ThrottledError
 
 QUICK = Patience(pause_seconds=0.0001)
@@ -141,7 +141,13 @@ def test_a_status_tells_what_to_do(status: int, after: float) -> None:
     meant = refusal("a.h5 cannot be read", status, after=after)
     assert isinstance(meant, Transient) == (status in PASSING)
     assert "a.h5 cannot be read" in str(meant)
-    kinds = {401: CredentialsError, 403: ForbiddenError, 412: ChangedError, 429: ThrottledError}
+    kinds = {
+        401: CredentialsError,
+        403: ForbiddenError,
+        412: ChangedError,
+        416: RangesRefusedError,
+        429: ThrottledError,
+    }
     error = meant.error if isinstance(meant, Transient) else meant
     assert type(error) is {**kinds, 503: ThrottledError}.get(status, AccessError)
     assert not isinstance(meant, Transient) or meant.after == after

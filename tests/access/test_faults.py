@@ -170,7 +170,7 @@ def test_no_range_is_accepted_that_its_length_or_its_tag_tells(ours: Trials, chu
             assert count.total() > len(trials) / 1000
     for trial in chain(*ours.values(), *chunks.values()):
         if trial.fault in LASTING:
-            assert type(trial.error) is (ChangedError if trial.fault is Fault.RETAGGED else AccessError)
+            assert isinstance(trial.error, ChangedError if trial.fault is Fault.RETAGGED else AccessError)
             assert trial.met.index(trial.fault) == len(trial.met) - 1, "it was asked for again"
 
 
