@@ -9,9 +9,10 @@ import pytest
 from distributed import Client
 
 from eoscale import synthetic
-from eoscale.access import loop, stores
+from eoscale.access import keeper, loop, stores
 from eoscale.errors import IncompleteRunError
 from eoscale.model.recipe import Recipe
+from eoscale.model.region import Region
 from eoscale.model.vocabulary import Synthetic
 from eoscale.products import ATL06
 from eoscale.run import Result, prepare, run
@@ -20,6 +21,7 @@ from eoscale.run.ledger import Ledger, beside
 from eoscale.run.progress import Silent
 from eoscale.write import places
 from tests.servers.buckets import BucketServer
+from tests.servers.logins import Earthdata
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 RECIPES = sorted(FOLDER.glob("*.yaml"))
@@ -52,6 +54,33 @@ def test_a_recipe_that_makes_its_granules_runs(
         else:
             rows = int(result.open()[f"{column}_count"].sum())
         assert rows == result.ledger.binned(column) > 0
+
+
+def test_granules_in_an_archive_are_read_with_the_login_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe.from_file(FOLDER / "greenland-with-a-login.yaml")
+    bucket, _, glob = str(recipe.granules).removeprefix("s3://").partition("/")
+    folder = glob.partition("*")[0]
+    area = Region.from_bbox(-51.0, 68.0, -47.0, 71.0)
+    paths = synthetic.make(ATL06, 3, folder=tmp_path / "granules", region=area, period=recipe.span)
+    with (
+        Earthdata(b"") as nasa,
+        BucketServer(nasa.refuses) as server,
+        Client(processes=False, dashboard_address="127.0.0.1:0") as client,
+    ):
+        server.create(bucket)
+        for path in paths:
+            server.put(bucket, f"{folder}{path.name[12:14]}/{path.name}", path.read_bytes())
+        told = {"EOSCALE_S3_ENDPOINT": server.address, "EARTHDATA_TOKEN": nasa.tokens.new("edl")}
+        for name, value in (nasa.environment() | told | {"AWS_REGION": "us-west-2"}).items():
+            monkeypatch.setenv(name, value)
+        keeper.use(keeper.Keeper())
+        result = run(recipe, output=tmp_path / "may.zarr", cluster=client, watcher=Silent())
+    assert result.ledger.counts()["used"] == len(paths)
+    assert int(result.open()["h_li_count"].sum()) == result.ledger.binned("h_li") > 0
+    assert len(nasa.keys.given) == 1
+    assert server.answered["GET", "206"] > 0
 
 
 def test_granules_in_a_bucket_give_to_the_last_bit_what_they_give_from_a_disk(

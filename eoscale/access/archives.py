@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from eoscale.access import endpoints, keeper, objects, providers
+from eoscale.access import keeper, objects, providers, region
 from eoscale.access.credentials import Credential
 from eoscale.access.head import Head
 from eoscale.access.objects import ExpiredError
@@ -38,7 +39,7 @@ async def opening(url: str, nbytes: int) -> tuple[Head, memoryview]:
     AccessError, Transient
         If it cannot be reached, or there are no keys that are good.
     """
-    return await _asked(url, lambda keys: objects.opening(url, nbytes, keys))
+    return await asked(url, lambda keys: objects.opening(url, nbytes, keys))
 
 
 async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
@@ -49,12 +50,26 @@ async def get(url: str, start: int, stop: int, etag: str) -> memoryview:
     AccessError, Transient
         As :func:`transports.get`.
     """
-    return await _asked(url, lambda keys: objects.get(url, start, stop, etag, keys))
+    return await asked(url, lambda keys: objects.get(url, start, stop, etag, keys))
 
 
-async def _asked(url: str, ask: Callable[[Credential | None], Awaitable[T]]) -> T:
-    """Return what a request gives, made again with other keys where these are no longer good."""
+async def asked(url: str, ask: Callable[[Credential | None], Awaitable[T]]) -> T:
+    """Return what a request to a bucket gives, made again with other keys where these are no longer good.
+
+    Parameters
+    ----------
+    url : str
+    ask : callable
+        Makes the request with keys; with None as whoever the environment says that this is.
+
+    Raises
+    ------
+    AccessError, Transient
+        If it cannot be reached, or there are no keys that are good.
+    """
     name = _keys(url)
+    if not name:
+        return await ask(None)
     keys = await keeper.get(name)
     if keys is None and name == providers.CDSE_KEYS:
         raise CredentialsError(f"{scrub(url)} cannot be read: {providers.how_to_log_in(name)}")
@@ -67,7 +82,8 @@ async def _asked(url: str, ask: Callable[[Credential | None], Awaitable[T]]) -> 
                 raise
             return await ask(renewed)
     except ForbiddenError as error:
-        why = providers.why_forbidden(_bucket(url), name, endpoints.region())
+        here = await asyncio.to_thread(region.here)
+        why = providers.why_forbidden(_bucket(url), name, here)
         raise ForbiddenError(f"{error}: {why}" if why else str(error)) from None
     except ExpiredError:
         raise

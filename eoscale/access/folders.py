@@ -7,8 +7,9 @@ import re
 import obstore
 from fsspec.utils import glob_translate
 
-from eoscale.access import budgets, objects
+from eoscale.access import archives, budgets, objects
 from eoscale.access.attempts import insist
+from eoscale.access.credentials import Credential
 from eoscale.errors import scrub
 
 
@@ -40,12 +41,13 @@ async def matching(glob: str) -> list[tuple[str, int]]:
     Traceback (most recent call last):
     eoscale.errors.ForbiddenError: s3://not a bucket/*.h5 is refused: a bucket's name has letters, ...
     """
-    store, pattern = objects.locate(glob)
+    _, pattern = objects.locate(glob)
     root = glob.removesuffix(pattern)
     folder = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
     match = re.compile(glob_translate(pattern)).match
 
-    async def ask() -> list[tuple[str, int]]:
+    async def ask(keys: Credential | None) -> list[tuple[str, int]]:
+        store, _ = objects.locate(glob, keys)
         found = []
         try:
             async with budgets.here().connections:
@@ -55,4 +57,4 @@ async def matching(glob: str) -> list[tuple[str, int]]:
             raise objects.translated(error, f"{scrub(glob)} cannot be listed") from None
         return found
 
-    return sorted(await insist(ask, budgets.PATIENCE, scrub(glob)))
+    return sorted(await insist(lambda: archives.asked(glob, ask), budgets.PATIENCE, scrub(glob)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import PurePosixPath
 
@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 from distributed import Client
 
+from eoscale.catalog.routes import routed
 from eoscale.errors import ConflictError, IncompleteRunError, RecipeError
 from eoscale.hdf5.index import known
 from eoscale.model.granule import GranuleList
@@ -83,9 +84,11 @@ def prepare(
     if analysis.output is not None and analysis.output.icechunk:
         target(analysis)  # says so if a package is missing for it
     job = bind(analysis, granules, sample=sample)
+    found, routes = routed(job.granules)
+    job = replace(job, granules=found)
     if len(job.granules) > MOST_WEIGHED:
-        return cut(job)
-    return cut(job, expected=expected(job, known(tuple(job.granules), job.full_paths)))
+        return cut(job, routes=routes)
+    return cut(job, routes=routes, expected=expected(job, known(tuple(job.granules), job.full_paths)))
 
 
 def run(

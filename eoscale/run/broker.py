@@ -15,7 +15,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
-from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from distributed import Client, Worker, WorkerPlugin
@@ -26,7 +25,7 @@ from nacl.public import PrivateKey, PublicKey, SealedBox
 from eoscale.access import keeper, loop
 from eoscale.access.credentials import Credential
 from eoscale.errors import AccessError, CredentialsError
-from eoscale.run.permits import Permits
+from eoscale.run.permits import PROCESS, Permits
 
 _logger = logging.getLogger(__name__)
 
@@ -38,8 +37,6 @@ _PATIENCE = 300.0
 """Seconds for which a worker waits, as the client waits for the services that give credentials."""
 _LONGEST_LOOK = 5.0
 """Seconds between looks at a credential that is being renewed."""
-_here = uuid4().hex
-"""Of this process."""
 
 
 class _Given(NamedTuple):
@@ -116,24 +113,26 @@ def _put(sealed: Mapping[str, bytes]) -> None:
     loop.start(_holder.put(sealed))
 
 
-def _forget() -> None:
-    """Have a worker hold nothing any more."""
-    loop.start(_holder.forget())
-
-
 class _Asks(WorkerPlugin):
     """Has the processes of workers ask the broker, unless it is the one that logs in."""
 
     name = "eoscale-credentials"
 
-    def __init__(self) -> None:
-        self._from = _here
+    def __init__(self, client: str) -> None:
+        self._client = client
+        """Process of the client, by :data:`PROCESS`."""
 
     def setup(self, worker: Worker) -> None:
         """Begin with the worker."""
-        if self._from != _here:
+        if self._client != PROCESS:
             _holder.workers.append(worker)
             keeper.use(_holder)
+
+    def teardown(self, worker: Worker) -> None:  # noqa: ARG002  as Dask calls it
+        """Have the process know nothing any more."""
+        if self._client != PROCESS:
+            loop.start(_holder.forget())
+            keeper.use(keeper.Keeper())
 
 
 class _Broker:
@@ -150,7 +149,7 @@ class _Broker:
     def begin(self) -> None:
         """Hear workers, and have those that there are, and those that come, ask."""
         self._client.subscribe_topic(TOPIC, self._heard)
-        for plugin in (Permits(), _Asks()):
+        for plugin in (Permits(PROCESS), _Asks(PROCESS)):
             self._client.register_plugin(plugin)
 
     def end(self) -> None:
@@ -160,7 +159,6 @@ class _Broker:
             self._client.unsubscribe_topic(TOPIC)
             for name in (_Asks.name, Permits.name):
                 self._client.unregister_worker_plugin(name)
-            self._client.run(_forget, on_error="ignore")
 
     def _heard(self, event: tuple[float, Mapping[str, Any]]) -> None:
         _, told = event

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from distributed import Client
 
-from eoscale.access import checkup, endpoints, providers
+from eoscale.access import checkup, endpoints, providers, region
 from eoscale.errors import scrub
 from eoscale.run.cluster import connected
 
@@ -52,7 +52,7 @@ def _versions() -> str:
 
 
 def _region() -> tuple[bool, str]:
-    here = endpoints.region()
+    here = region.here()
     if here == providers.ARCHIVES_REGION:
         return True, f"{here}: NASA's buckets can be read in place"
     return True, f"{here or 'not known to be one of AWS'}: NASA's granules are read by https"
@@ -63,7 +63,7 @@ def _workers(client: Client) -> dict[str, tuple[bool, str]]:
     found = client.run(_of_worker)
     mine = _versions()
     others = sorted({told for told, _ in found.values()} - {mine})
-    regions = sorted({region or "not known to be one of AWS" for _, region in found.values()})
+    regions = sorted({place or "not known to be one of AWS" for _, place in found.values()})
     same = f"{len(found)} workers, as here"
     return {
         "workers": (not others, f"they have {'; '.join(others)}" if others else same),
@@ -72,4 +72,4 @@ def _workers(client: Client) -> dict[str, tuple[bool, str]]:
 
 
 def _of_worker() -> tuple[str, str]:
-    return _versions(), endpoints.region()
+    return _versions(), region.here()

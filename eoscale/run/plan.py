@@ -24,6 +24,8 @@ class Plan:
     batches: tuple[Batch, ...] = field(repr=False)
     expected: Expected | None = None
     """What will be read, where it has been looked up."""
+    routes: str = ""
+    """By which of several ways granules are read, and why."""
 
     @cached_property
     def skipped(self) -> Mapping[str, int]:
@@ -47,6 +49,7 @@ class Plan:
             "granules": f"{job.granules.found:,} found, {len(job.granules):,} to read",
             **({"skipped": skipped} if skipped else {}),
             "reads": f"{', '.join(job.columns)}; {_weight(job.granules, self.expected)}",
+            **({"routes": self.routes} if self.routes else {}),
             **({"memory": _memory(self.expected)} if self.expected and self.expected.requests else {}),
             "region": repr(job.region) if job.region else "everywhere",
             "quality": quality,
@@ -87,7 +90,13 @@ def _memory(expected: Expected) -> str:
     return f"a thread of a worker holds at most {expected.memory / 1e6:,.0f} MB"
 
 
-def cut(job: Job, *, granules_per_batch: int = GRANULES_PER_BATCH, expected: Expected | None = None) -> Plan:
+def cut(
+    job: Job,
+    *,
+    granules_per_batch: int = GRANULES_PER_BATCH,
+    expected: Expected | None = None,
+    routes: str = "",
+) -> Plan:
     """Return how a job is cut into tasks, as :func:`eoscale.steps.batches.cut` says."""
     cut_up = batches.cut(job, granules_per_batch=granules_per_batch)
-    return Plan(job=job, batches=cut_up, expected=expected)
+    return Plan(job=job, batches=cut_up, expected=expected, routes=routes)

@@ -7,6 +7,7 @@ from os import PathLike
 from typing import TypeAlias
 
 from eoscale.catalog.listing import Listing
+from eoscale.catalog.routes import routed
 from eoscale.catalog.search import Query
 from eoscale.errors import CatalogError
 from eoscale.model.granule import GranuleList
@@ -34,6 +35,11 @@ def listed(granules: Granules, product: str | Product | None = None) -> tuple[Pr
     RecipeError
         If the product is not known.
     """
+    known, found = _listed(granules, product)
+    return known, routed(found)[0]
+
+
+def _listed(granules: Granules, product: str | Product | None) -> tuple[Product, GranuleList]:
     if isinstance(granules, GranuleList):
         names = sorted({granule.product for granule in granules})
         if not names:

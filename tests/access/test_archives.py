@@ -23,6 +23,7 @@ URL = f"s3://{BUCKET}/ATLAS/a.h5"
 def nasa(monkeypatch: pytest.MonkeyPatch) -> Iterator[Earthdata]:
     """Return an archive with a bucket, and log in."""
     with Earthdata(b"", lifetime=1.5) as service, BucketServer(service.refuses) as buckets:
+        buckets.create(BUCKET)
         buckets.put(BUCKET, "ATLAS/a.h5", CONTENT)
         environment = service.environment() | {
             "EOSCALE_S3_ENDPOINT": buckets.address,
@@ -121,6 +122,7 @@ def test_copernicus_has_an_endpoint_and_keys_of_its_own(monkeypatch: pytest.Monk
             else "AccessDenied"
         )
     ) as buckets:
+        buckets.create("eodata")
         buckets.put("eodata", "a.nc", CONTENT)
         monkeypatch.setenv("EOSCALE_CDSE_S3_URL", buckets.address)
         monkeypatch.setenv("EOSCALE_S3_ENDPOINT", "http://127.0.0.1:1")

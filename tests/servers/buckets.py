@@ -60,8 +60,7 @@ class BucketServer:
         urlopen(Request(f"{self.address}/{bucket}", method="PUT")).close()  # noqa: S310  this machine
 
     def put(self, bucket: str, key: str, content: bytes) -> None:
-        """Make a bucket with an object in it."""
-        self.create(bucket)
+        """Put an object into a bucket."""
         config: S3Config = {"region": "us-west-2", "access_key_id": "key", "secret_access_key": "s3cr3t"}
         store = S3Store(bucket, endpoint=self.address, config=config, client_options={"allow_http": True})
         obstore.put(store, key, content)

@@ -175,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer.body)
 
-    do_POST = do_GET  # noqa: N815  as http.server has it
+    do_POST = do_PUT = do_GET  # noqa: N815  as http.server has it
 
 
 class Archive:
