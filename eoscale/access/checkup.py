@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from eoscale.access import credentials, keeper, loop, providers, stores
 from eoscale.access.credentials import Token
-from eoscale.errors import AccessError
+from eoscale.errors import AccessError, CredentialsError
 
 NAMES = {
     "NASA Earthdata": providers.EARTHDATA,
@@ -62,6 +63,25 @@ def _still_good(found: Token) -> tuple[bool, str]:
     if end <= time.time():
         return False, f"{found.source}: expired at {moment}"
     return True, f"{found.source}: there, expires at {moment} and cannot be renewed"
+
+
+def ending(urls: Iterable[str]) -> str:
+    """Return which tokens that some URLs are read with end, and cannot be renewed; empty if there are none.
+
+    Raises
+    ------
+    CredentialsError
+        If one of them has ended: nothing could be read with it.
+    """
+    names = sorted({providers.bearer(url) for url in urls} - {""})
+    told = []
+    for found in map(credentials.find, names):
+        if isinstance(found, Token):
+            good, words = _still_good(found)
+            if not good:
+                raise CredentialsError(f"{words}: get another one")
+            told += [words] if "expires" in words else []
+    return "; ".join(f"{words}: a run that lasts longer goes on with another one" for words in told)
 
 
 def store(root: str) -> tuple[bool, str]:

@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 from distributed import Client
 
+from eoscale.access import checkup
 from eoscale.catalog.routes import routed
 from eoscale.errors import ConflictError, IncompleteRunError, RecipeError
 from eoscale.hdf5.index import known
@@ -86,9 +87,11 @@ def prepare(
     job = bind(analysis, granules, sample=sample)
     found, routes = routed(job.granules)
     job = replace(job, granules=found)
+    said = {"routes": routes, "login": checkup.ending(granule.url for granule in found)}
+    said = {name: fact for name, fact in said.items() if fact}
     if len(job.granules) > MOST_WEIGHED:
-        return cut(job, routes=routes)
-    return cut(job, routes=routes, expected=expected(job, known(tuple(job.granules), job.full_paths)))
+        return cut(job, said=said)
+    return cut(job, said=said, expected=expected(job, known(tuple(job.granules), job.full_paths)))
 
 
 def run(

@@ -24,8 +24,8 @@ class Plan:
     batches: tuple[Batch, ...] = field(repr=False)
     expected: Expected | None = None
     """What will be read, where it has been looked up."""
-    routes: str = ""
-    """By which of several ways granules are read, and why."""
+    said: Mapping[str, str] = field(default_factory=dict)
+    """What was looked up beside: by which of several routes granules are read, and which logins end."""
 
     @cached_property
     def skipped(self) -> Mapping[str, int]:
@@ -49,7 +49,7 @@ class Plan:
             "granules": f"{job.granules.found:,} found, {len(job.granules):,} to read",
             **({"skipped": skipped} if skipped else {}),
             "reads": f"{', '.join(job.columns)}; {_weight(job.granules, self.expected)}",
-            **({"routes": self.routes} if self.routes else {}),
+            **self.said,
             **({"memory": _memory(self.expected)} if self.expected and self.expected.requests else {}),
             "region": repr(job.region) if job.region else "everywhere",
             "quality": quality,
@@ -95,8 +95,8 @@ def cut(
     *,
     granules_per_batch: int = GRANULES_PER_BATCH,
     expected: Expected | None = None,
-    routes: str = "",
+    said: Mapping[str, str] | None = None,
 ) -> Plan:
     """Return how a job is cut into tasks, as :func:`eoscale.steps.batches.cut` says."""
     cut_up = batches.cut(job, granules_per_batch=granules_per_batch)
-    return Plan(job=job, batches=cut_up, expected=expected, routes=routes)
+    return Plan(job=job, batches=cut_up, expected=expected, said=said or {})

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from eoscale.access import keeper
+from eoscale.access import checkup, keeper
+from eoscale.errors import CredentialsError
 from eoscale.run.doctor import examine
 from tests.access.test_credentials import jwt
 from tests.servers.logins import CLIENT_SECRET, OFFLINE, PASSWORD, Copernicus, Earthdata, Maap
@@ -84,6 +85,16 @@ def test_a_token_says_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         told = examine()["ESA MAAP"]
         assert told[0] is good
         assert words in told[1]
+
+
+def test_a_plan_says_when_a_token_ends_and_refuses_one_that_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    urls = ["https://catalog.maap.eo.esa.int/data/a.h5", "https://example.org/a.h5"]
+    monkeypatch.setenv("MAAP_TOKEN", jwt({"exp": int(time.time()) + 3600}))
+    assert "cannot be renewed: a run that lasts longer" in checkup.ending(urls)
+    assert checkup.ending(urls[1:]) == ""
+    monkeypatch.setenv("MAAP_TOKEN", jwt({"exp": int(time.time()) - 3600}))
+    with pytest.raises(CredentialsError, match=r"MAAP_TOKEN: expired at .*: get another one"):
+        checkup.ending(urls)
 
 
 def test_a_place_that_cannot_be_written_is_wrong(tmp_path: Path) -> None:
