@@ -96,9 +96,12 @@ def quota(url: str) -> Quota | None:
 
 @asynccontextmanager
 async def permit(url: str) -> AsyncIterator[None]:
-    """Hold a permit for a request to a URL whose provider has a quota."""
+    """Hold a permit for a request to a URL, if its provider has a quota."""
     name, clock, permits = providers.owner(url), asyncio.get_running_loop().time, _permits
-    allowed = QUOTAS[name]
+    allowed = QUOTAS.get(name)
+    if allowed is None:
+        yield
+        return
     await permits.take(name, allowed.connections)
     until = clock() + allowed.seconds
     try:

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
-from eoscale.access import archives, endpoints, filesystems, https, keeper, objects, quota, redirects
+from eoscale.access import archives, endpoints, filesystems, https, keeper, objects, quota, redirects, spool
 from eoscale.access.attempts import Transient
 from eoscale.access.head import Head
 from eoscale.errors import ThrottledError
@@ -30,6 +30,7 @@ class Transport(NamedTuple):
 OBJECTS = Transport(objects.opening, objects.get)
 ARCHIVES = Transport(archives.opening, archives.get)
 WEB = Transport(partial(https.opening, sign=keeper.sign), partial(https.get, sign=keeper.sign))
+MEMBERS = Transport(spool.opening, spool.get)
 OTHERS = Transport(filesystems.opening, filesystems.get)
 
 
@@ -62,6 +63,8 @@ def transport(url: str) -> Transport:
         return ARCHIVES if archives.owns(url) else OBJECTS
     if scheme in ("http", "https"):
         endpoints.check(url)
+        if spool.names(url):
+            return MEMBERS
         return OBJECTS if redirects.plain(url) else WEB
     return OTHERS
 
@@ -89,6 +92,9 @@ async def admitted(url: str) -> AbstractAsyncContextManager[None] | None:
         await archives.ready(url)
     elif chosen is WEB:
         await keeper.sign(url, None)
+    elif chosen is MEMBERS:
+        await spool.ready(url)
+        return None
     else:
         return None
     return quota.permit(url) if quota.quota(url) else None

@@ -235,7 +235,7 @@ def _do_without(root: str, reason: str) -> None:
 
 
 def _canonical(url: str) -> str:
-    """Return the one way to write a URL, without user, query and fragment.
+    """Return the one way to write a URL, without user and query; a fragment names a member of a zip.
 
     Raises
     ------
@@ -249,9 +249,10 @@ def _canonical(url: str) -> str:
         host = parts.netloc.rpartition("@")[2].lower()
         port = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
         path = quote(unquote_to_bytes(parts.path))
+        member = f"#{quote(unquote_to_bytes(parts.fragment))}" if parts.scheme in ("https", "http") else ""
     except (ValueError, RuntimeError, OSError) as error:
         raise AccessError(f"a URL cannot be read: {error}") from None
-    return f"{parts.scheme}://{host.removesuffix(port)}{path}"
+    return f"{parts.scheme}://{host.removesuffix(port)}{path}{member.rstrip('#')}"
 
 
 def _key(url: str) -> str:

@@ -139,7 +139,6 @@ def test_what_is_forgotten_is_gone() -> None:
         "https://data.example:443/ATL06/a.h5",
         "https://data.example/ATL06/%61.h5",
         f"{URL}?X-Amz-Signature=s3cr3t",
-        f"{URL}#part",
         "https://me:s3cr3t@data.example/ATL06/a.h5",
     ],
 )
@@ -422,3 +421,11 @@ def test_a_writer_who_is_never_fast_enough_gives_up(
     with caplog.at_level(logging.INFO):
         store.save(index("a"))
     assert "this index is not kept" in caplog.records[0].getMessage()
+
+
+def test_members_of_one_zip_have_an_index_each() -> None:
+    for name in ("a.nc", "b.nc"):
+        store.save(index(name, url=f"{URL}#{name}"))
+    for name in ("a.nc", "b.nc"):
+        assert list(kept(f"{URL}?signed=1#{name}").datasets) == [name]
+    assert store.load(granule(URL)) is None
