@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from eoscale.access import credentials, keeper, loop, providers, stores
-from eoscale.access.credentials import Token
+from eoscale.access import keeper, logins, loop, providers, stores
+from eoscale.access.logins import Token
 from eoscale.errors import AccessError, CredentialsError
 
 NAMES = {
@@ -35,7 +35,7 @@ def login(name: str) -> tuple[bool, str]:
     (False, 'CDSE_USERNAME is set and CDSE_PASSWORD is not: set both or none')
     """
     try:
-        found = credentials.find(name)
+        found = logins.find(name)
         if found is None:
             return True, "no login"
         held = loop.run(keeper.get(name))
@@ -56,7 +56,7 @@ def login(name: str) -> tuple[bool, str]:
 
 def _still_good(found: Token) -> tuple[bool, str]:
     """Return what a token says of its end, which nobody can put off."""
-    end = credentials.claims(found.token).get("exp")
+    end = logins.claims(found.token).get("exp")
     if not isinstance(end, int | float):
         return True, f"{found.source}: there"
     moment = datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -75,7 +75,7 @@ def ending(urls: Iterable[str]) -> str:
     """
     names = sorted({providers.bearer(url) for url in urls} - {""})
     told = []
-    for found in map(credentials.find, names):
+    for found in map(logins.find, names):
         if isinstance(found, Token):
             good, words = _still_good(found)
             if not good:

@@ -9,8 +9,9 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from eoscale.access import endpoints, https, providers
-from eoscale.access.credentials import Archive, Credential, Password
+from eoscale.access.credentials import Credential
 from eoscale.access.https import Document, Refused
+from eoscale.access.logins import Archive, Password
 from eoscale.access.redirects import Sign
 from eoscale.errors import CredentialsError, ForbiddenError, scrub
 

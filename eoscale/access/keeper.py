@@ -13,9 +13,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from eoscale.access import credentials, earthdata, openid, providers
+from eoscale.access import earthdata, logins, openid, providers
 from eoscale.access.attempts import Patience, insist
-from eoscale.access.credentials import Archive, Credential, Keys, Login, OfflineToken, Password, Token
+from eoscale.access.credentials import Credential
+from eoscale.access.logins import Archive, Keys, Login, OfflineToken, Password, Token
 from eoscale.errors import AccessError, CredentialsError
 
 _logger = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ _logger = logging.getLogger(__name__)
 PATIENCE = Patience(attempts=100, longest_pause=5.0)
 """With services that give credentials: jobs wait for them rather than fail."""
 _REST = 30.0
-"""Seconds for which a service that refused is not asked again while something else is still good."""
+"""Seconds for which a service that refused is not asked again, nor a login looked for that is not there."""
 
 
 class Holder(Protocol):
@@ -58,7 +59,7 @@ async def obtain(name: str, previous: Credential | None) -> Credential | None:
     AccessError, Transient
         If the service cannot be reached.
     """
-    login = credentials.find(name)
+    login = logins.find(name)
     if login is None:
         return None
     made = await _obtained(name, login, previous)
@@ -78,7 +79,7 @@ async def _obtained(name: str, login: Login, previous: Credential | None) -> Cre
         case Password():
             return await earthdata.from_password(login)
         case Archive():
-            user = credentials.find(providers.EARTHDATA)
+            user = logins.find(providers.EARTHDATA)
             return await earthdata.keys(login, sign, user if isinstance(user, Password) else None)
         case Token():
             return Credential(name=name, token=login.token)
@@ -93,16 +94,18 @@ class Keeper:
         self, obtain: Callable[[str, Credential | None], Awaitable[Credential | None]] = obtain
     ) -> None:
         self._obtain = obtain
-        self._held: dict[str, Credential | None] = {}
+        self._held: dict[str, Credential] = {}
+        self._absent: dict[str, float] = {}
+        """Until when a name is taken to have no login."""
         self._renewals: dict[str, asyncio.Task[Credential | None]] = {}
         self._resting: dict[str, tuple[float, AccessError]] = {}
         """Until when a service that refused is left alone, and why it refused."""
 
     async def get(self, name: str, refused: Credential | None = None) -> Credential | None:
         """Return the credential of a name, as :class:`Holder` says."""
-        held = self._held.get(name)
-        if name in self._held and held is None:
+        if time.monotonic() < self._absent.get(name, 0.0):
             return None
+        held = self._held.get(name)
         good = held if held and held is not refused and not held.over else None
         if good and not good.due:
             return good
@@ -130,7 +133,11 @@ class Keeper:
             return
         error = task.exception()
         if error is None:
-            self._held[name] = task.result()
+            made = task.result()
+            if made is None:
+                self._absent[name] = time.monotonic() + _REST
+            else:
+                self._held[name] = made
             self._resting.pop(name, None)
         elif isinstance(error, AccessError):
             self._resting[name] = (time.monotonic() + _REST, error)

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from math import inf
 
 from eoscale.access import endpoints, https, providers
-from eoscale.access.credentials import Credential, OfflineToken, Password
+from eoscale.access.credentials import Credential
 from eoscale.access.https import Refused
+from eoscale.access.logins import OfflineToken, Password
 from eoscale.errors import CredentialsError, scrub
 
 _PUBLIC_CLIENT = "cdse-public"

@@ -121,12 +121,18 @@ def _split(place: str) -> SplitResult:
 
 def _lines(place: str) -> list[str]:
     try:
-        with fsspec.open(place, "rt", encoding="utf-8") as stream:
+        with fsspec.open(place, "rt", encoding="utf-8", **_options(place)) as stream:
             text = stream.read()
     except (OSError, ValueError, UnicodeDecodeError) as error:
         raise CatalogError(f"{scrub(place)} is no granule, no glob and no list of URLs: {error}") from error
     lines = [line.strip() for line in text.splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def _options(place: str) -> dict[str, str]:
+    """Return what s3fs must know of the service that the environment names: it reads no variable of ours."""
+    endpoint = endpoints.s3_endpoint() if _split(place).scheme in ("s3", "s3a") else ""
+    return {"endpoint_url": endpoint} if endpoint else {}
 
 
 def _files(place: str, product: Product) -> list[Granule]:

@@ -24,7 +24,7 @@ from nacl.public import PrivateKey, PublicKey, SealedBox
 
 from eoscale.access import keeper, loop
 from eoscale.access.credentials import Credential
-from eoscale.errors import AccessError, CredentialsError
+from eoscale.errors import AccessError, CredentialsError, RecipeError
 from eoscale.run.permits import PROCESS, Permits
 
 _logger = logging.getLogger(__name__)
@@ -231,12 +231,19 @@ def connect(client: Client) -> None:
     ----------
     client : distributed.Client
 
+    Raises
+    ------
+    RecipeError
+        If the client is asynchronous.
+
     Examples
     --------
     >>> from distributed import Client
     >>> with Client(processes=False, dashboard_address="127.0.0.1:0") as client:
     ...     connect(client)
     """
+    if client.asynchronous:
+        raise RecipeError("an asynchronous client was given: connect one that is not, of the same scheduler")
     if client not in _brokers:
         _brokers[client] = _Broker(client)
         _brokers[client].begin()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-import netCDF4
+import h5netcdf
 import numpy as np
 import pytest
 
@@ -126,13 +126,10 @@ def test_chunks_of_a_netcdf_file_in_a_zip_are_what_they_are_on_a_disk(
     members = {}
     for name in ("Oa01_radiance.nc", "geo_coordinates.nc"):
         values[name] = np.random.default_rng(len(name)).normal(size=(400, 300)).astype("f4")
-        with netCDF4.Dataset(tmp_path / name, "w") as file:
-            for axis, length in zip(("rows", "columns"), values[name].shape, strict=True):
-                file.createDimension(axis, length)
-            variable = file.createVariable(
-                "values", "f4", ("rows", "columns"), zlib=True, chunksizes=(100, 150)
-            )
-            variable[:] = values[name]
+        with h5netcdf.File(tmp_path / name, "w") as file:
+            file.dimensions = {"rows": 400, "columns": 300}
+            made = {"chunks": (100, 150), "compression": "gzip", "shuffle": True}
+            file.create_variable("values", ("rows", "columns"), "f4", **made)[:] = values[name]
         members[f"{NAME}/{name}"] = (tmp_path / name).read_bytes()
     service = serve(zipped(members))
     for name, expected in values.items():

@@ -393,3 +393,13 @@ def test_a_list_that_lacks_a_column_or_holds_nonsense_in_it_is_refused(tmp_path:
     frame.assign(size=np.nan).to_parquet(path)
     with pytest.raises(CatalogError, match="is no granule list"):
         listing.load(str(path))
+
+
+def test_a_list_of_urls_in_a_bucket_is_read_from_the_service_that_is_named(
+    service: BucketServer, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.setenv("EOSCALE_S3_ENDPOINT", service.address)
+    name = "ATL06_20190613065109_11610303_006_01"
+    assert run(stores.write(bucket, "list.txt", f"https://example.org/{name}.h5\n".encode()))
+    assert [one.id for one in Listing([f"{bucket}/list.txt"]).search(QUERY)] == [name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import threading
@@ -21,6 +22,7 @@ from eoscale.access import keeper, loop, ranges
 from eoscale.access.attempts import Patience
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
+from eoscale.errors import RecipeError
 from eoscale.model.granule import GranuleList
 from eoscale.model.recipe import Recipe
 from eoscale.products import ATL06
@@ -119,6 +121,15 @@ def test_threads_of_the_process_that_logs_in_use_its_own(monkeypatch: pytest.Mon
             connect(client)
             assert client.submit(read, maap.url).result() == len(CONTENT)
         assert keeper._holder is mine
+
+
+def test_an_asynchronous_client_is_refused() -> None:
+    async def use() -> None:
+        async with Client(processes=False, asynchronous=True, dashboard_address="127.0.0.1:0") as client:
+            connect(client)
+
+    with pytest.raises(RecipeError, match="an asynchronous client was given"):
+        asyncio.run(use())
 
 
 def test_a_long_job_outlives_its_tokens_its_workers_and_the_token_service(

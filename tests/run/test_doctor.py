@@ -10,7 +10,7 @@ import pytest
 from eoscale.access import checkup, keeper
 from eoscale.errors import CredentialsError
 from eoscale.run.doctor import examine
-from tests.access.test_credentials import jwt
+from tests.access.test_logins import jwt
 from tests.servers.logins import CLIENT_SECRET, OFFLINE, PASSWORD, Copernicus, Earthdata, Maap
 from tests.test_cli import eoscale
 

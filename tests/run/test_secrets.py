@@ -24,7 +24,7 @@ from earthaccess.store import EarthAccessFile
 
 import eoscale
 from eoscale import synthetic
-from eoscale.access import credentials, keeper, loop
+from eoscale.access import keeper, logins, loop
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
 from eoscale.model.granule import Granule, GranuleList
@@ -163,7 +163,7 @@ def test_no_secret_is_in_graphs_logs_errors_pages_nor_files(
         seen["client"] = repr([client, client.scheduler_info(n_workers=-1), result, frame]).encode()
         client.dump_cluster_state(str(home / "state"), exclude=(), format="yaml")
         held = loop.run(keeper.get("earthdata"))
-        seen["reprs"] = repr([keeper._holder, vars(keeper._holder), held, credentials.find("maap")]).encode()
+        seen["reprs"] = repr([keeper._holder, vars(keeper._holder), held, logins.find("maap")]).encode()
         secrets = providers.secrets()
     out, err = capfd.readouterr()
     seen["output"] = (out + err).encode()
