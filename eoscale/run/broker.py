@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
+from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from distributed import Client, Worker, WorkerPlugin
@@ -22,10 +23,10 @@ from nacl.encoding import HexEncoder
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
 
-from eoscale.access import keeper, loop
+from eoscale.access import keeper, loop, quota
 from eoscale.access.credentials import Credential
 from eoscale.errors import AccessError, CredentialsError, RecipeError
-from eoscale.run.permits import PROCESS, Permits
+from eoscale.run.permits import Shared
 
 _logger = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ _PATIENCE = 300.0
 """Seconds for which a worker waits, as the client waits for the services that give credentials."""
 _LONGEST_LOOK = 5.0
 """Seconds between looks at a credential that is being renewed."""
+_PROCESS = uuid4().hex
+"""Tells this process from others."""
 
 
 class _Given(NamedTuple):
@@ -106,6 +109,8 @@ class _Holder:
 
 
 _holder = _Holder()
+_asking: set[tuple[str, str]] = set()
+"""Plugins that were set up in this process, each with its worker."""
 
 
 def _put(sealed: Mapping[str, bytes]) -> None:
@@ -114,25 +119,30 @@ def _put(sealed: Mapping[str, bytes]) -> None:
 
 
 class _Asks(WorkerPlugin):
-    """Has the processes of workers ask the broker, unless it is the one that logs in."""
+    """Has the processes of workers ask for credentials and permits, unless it is the one that logs in.
 
-    name = "eoscale-credentials"
+    Each client has one of its own: of several on one cluster one may end before the others.
+    """
 
-    def __init__(self, client: str) -> None:
-        self._client = client
-        """Process of the client, by :data:`PROCESS`."""
+    def __init__(self, client: Client) -> None:
+        self.name = f"eoscale-{client.id}"
+        self._process = _PROCESS
 
     def setup(self, worker: Worker) -> None:
         """Begin with the worker."""
-        if self._client != PROCESS:
+        if self._process != _PROCESS:
+            _asking.add((self.name, worker.address))
             _holder.workers.append(worker)
             keeper.use(_holder)
+            quota.use(Shared(worker))
 
-    def teardown(self, worker: Worker) -> None:  # noqa: ARG002  as Dask calls it
-        """Have the process know nothing any more."""
-        if self._client != PROCESS:
+    def teardown(self, worker: Worker) -> None:
+        """Have the process know nothing any more when the last client has ended."""
+        _asking.discard((self.name, worker.address))
+        if self._process != _PROCESS and not _asking:
             loop.start(_holder.forget())
             keeper.use(keeper.Keeper())
+            quota.use(quota.Own())
 
 
 class _Broker:
@@ -144,21 +154,20 @@ class _Broker:
         self._askers: defaultdict[str, dict[str, str]] = defaultdict(dict)
         """Of a name: address and public key of each worker."""
         self._watches: dict[str, asyncio.Task[None]] = {}
+        self._plugin = _Asks(client)
         self._refused: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     def begin(self) -> None:
         """Hear workers, and have those that there are, and those that come, ask."""
         self._client.subscribe_topic(TOPIC, self._heard)
-        for plugin in (Permits(PROCESS), _Asks(PROCESS)):
-            self._client.register_plugin(plugin)
+        self._client.register_plugin(self._plugin)
 
     def end(self) -> None:
         """Take back what was given."""
         loop.run(self._stop())
         with suppress(Exception):  # the cluster may be gone
             self._client.unsubscribe_topic(TOPIC)
-            for name in (_Asks.name, Permits.name):
-                self._client.unregister_worker_plugin(name)
+            self._client.unregister_worker_plugin(self._plugin.name)
 
     def _heard(self, event: tuple[float, Mapping[str, Any]]) -> None:
         _, told = event
@@ -178,13 +187,12 @@ class _Broker:
         held: Credential | None = None
         event = self._refused[name]
         while self._client.status in ("running", "connecting"):
-            refused = held if event.is_set() else None
-            event.clear()
             last, error = self._given.get(name, _Given(0, {})), ""
             try:
-                held = await keeper.get(name, refused)
+                held = await keeper.get(name, held if event.is_set() else None)
             except AccessError as failed:
                 error = str(failed)
+            event.clear()  # what was refused meanwhile is what there was before
             given = _Given(last.serial, held.told() if held and not error else {}, error)
             if name not in self._given or given != last:
                 self._given[name] = given._replace(serial=last.serial + 1)

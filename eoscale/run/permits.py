@@ -8,15 +8,10 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, cast
-from uuid import uuid4
 
-from distributed import Semaphore, Worker, WorkerPlugin
+from distributed import Semaphore, Worker
 from tornado.platform.asyncio import BaseAsyncIOLoop
 
-from eoscale.access import quota
-
-PROCESS = uuid4().hex
-"""Tells this process from others."""
 _WAIT = 2.0
 """Seconds after which a worker asks again: the scheduler gives permits to the dead who wait for one, too."""
 
@@ -61,23 +56,3 @@ class Shared:
     async def _release(self, name: str) -> None:
         with suppress(OSError):  # the scheduler is gone, and all permits with it
             await self._semaphores[name].release()
-
-
-class Permits(WorkerPlugin):
-    """Has the processes of workers ask the scheduler for permits, unless they are threads of the client's."""
-
-    name = "eoscale-permits"
-
-    def __init__(self, client: str) -> None:
-        self._client = client
-        """Process of the client, by :data:`PROCESS`."""
-
-    def setup(self, worker: Worker) -> None:
-        """Begin with the worker."""
-        if self._client != PROCESS:
-            quota.use(Shared(worker))
-
-    def teardown(self, worker: Worker) -> None:  # noqa: ARG002  as Dask calls it
-        """Have the process use permits of its own again."""
-        if self._client != PROCESS:
-            quota.use(quota.Own())

@@ -28,7 +28,7 @@ from eoscale.model.recipe import Recipe
 from eoscale.products import ATL06
 from eoscale.run import run
 from eoscale.run.bind import bind
-from eoscale.run.broker import connect
+from eoscale.run.broker import brokered, connect
 from eoscale.run.plan import Plan, cut
 from eoscale.run.progress import Silent
 from tests.run import killing
@@ -121,6 +121,15 @@ def test_threads_of_the_process_that_logs_in_use_its_own(monkeypatch: pytest.Mon
             connect(client)
             assert client.submit(read, maap.url).result() == len(CONTENT)
         assert keeper._holder is mine
+
+
+def test_of_two_clients_of_a_cluster_one_may_end_before_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Maap(CONTENT) as maap, cluster(monkeypatch, maap, 1) as made, Client(made) as client:
+        connect(client)
+        with Client(made) as other, brokered(other):
+            assert other.submit(read, maap.url, pure=False).result() == len(CONTENT)
+        maap.tokens.issued.revoke()
+        assert client.submit(read, maap.url, pure=False).result() == len(CONTENT)
 
 
 def test_an_asynchronous_client_is_refused() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5netcdf.legacyapi  # type: ignore[import-untyped]
+import h5netcdf.legacyapi
 import h5py
 import numpy as np
 import pytest
