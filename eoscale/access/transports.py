@@ -87,6 +87,8 @@ async def admitted(url: str) -> AbstractAsyncContextManager[None] | None:
     CredentialsError
         If the user has a login for it that is no longer good.
     """
+    if url.startswith("http") and redirects.plain(url):
+        return None  # as most requests are
     chosen = transport(url)
     if chosen is ARCHIVES:
         await archives.ready(url)
