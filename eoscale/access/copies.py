@@ -32,8 +32,8 @@ def safe_name(name: str) -> str:
     >>> safe_name("../../etc/passwd"), safe_name("a b:c.nc"), safe_name("..")
     ('passwd', 'a_b_c.nc', '_')
     """
-    last = re.sub(r"[^A-Za-z0-9._-]", "_", name.rpartition("/")[2]).lstrip(".-")
-    return last[-_LONGEST_NAME:] or "_"
+    last = re.sub(r"[^A-Za-z0-9._-]", "_", name.rpartition("/")[2])
+    return last[-_LONGEST_NAME:].lstrip(".-") or "_"
 
 
 def copy(url: str, path: Path, *, size: int = 0, checksum: str = "") -> bool:

@@ -31,7 +31,7 @@ from eoscale.errors import AccessError, ChangedError, CredentialsError, Forbidde
 
 if TYPE_CHECKING:
     # types only: obstore has no such names at run time
-    from obstore.store import ClientConfig, RetryConfig, S3Config
+    from obstore.store import ClientConfig, RetryConfig, S3Config, S3Credential
 
 FAULTS = (BaseError, OSError, ValueError, NotImplementedError)
 """What obstore raises."""
@@ -151,13 +151,25 @@ def _bucket(root: str, endpoint: str, keys: Credential | None) -> ObjectStore:
     config: S3Config = {"region": endpoints.region() or providers.ARCHIVES_REGION}
     if endpoint:
         config["endpoint"] = endpoint
-    if keys:
-        config |= {"access_key_id": keys.access_key, "secret_access_key": keys.secret_key}
     if keys and keys.name == providers.CDSE_KEYS:
+        config["region"] = "default"  # as its service has it
         client["pool_max_idle_per_host"] = "0"  # one that is kept would count for the quota
-    if keys and keys.session:
-        config["session_token"] = keys.session
-    return S3Store.from_url(root, config=config, client_options=client, retry_config=_ONCE)
+    if keys is None:
+        return S3Store.from_url(root, config=config, client_options=client, retry_config=_ONCE)
+    told: S3Credential = {
+        "access_key_id": keys.access_key,
+        "secret_access_key": keys.secret_key,
+        "token": keys.session or None,
+        "expires_at": None,  # there is another store by then
+    }
+    # as configuration they would be mixed with what the environment says of other keys
+    return S3Store.from_url(
+        root,
+        config=config,
+        client_options=client,
+        retry_config=_ONCE,
+        credential_provider=lambda: told,
+    )
 
 
 def _client(origin: str) -> ClientConfig:

@@ -9,9 +9,10 @@ import pytest
 
 from eoscale.errors import CredentialsError, ForbiddenError
 from tests.access import pieces
-from tests.access.remote import CONTENT, EXPECTED, OFFSETS, SIZES
+from tests.access.remote import CONTENT, EXPECTED, OFFSETS, SIZES, whole
 from tests.servers.buckets import BucketServer
 from tests.servers.logins import Earthdata
+from tests.servers.redirects import Host
 
 pytestmark = pytest.mark.usefixtures("fresh")
 
@@ -112,6 +113,21 @@ def test_who_is_not_logged_in_reads_as_the_platform_says_or_is_told_how(
     monkeypatch.setattr(nasa, "refuses", lambda _environ: "")
     with pytest.raises(CredentialsError, match="set CDSE_S3_ACCESS_KEY and CDSE_S3_SECRET_KEY"):
         pieces.head("s3://eodata/Sentinel-3/a.nc")
+
+
+def test_keys_of_one_service_are_not_mixed_with_those_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Host(whole) as host:
+        monkeypatch.setenv("EOSCALE_CDSE_S3_URL", host.origin)
+        for name, value in {"CDSE_S3_ACCESS_KEY": "CDSEKEY", "CDSE_S3_SECRET_KEY": "s"}.items():
+            monkeypatch.setenv(name, value)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            monkeypatch.setenv(name, "of-a-role")
+        assert pieces.head("s3://eodata/a.nc").size == len(CONTENT)
+        (asked,) = host.asked
+    assert "Credential=CDSEKEY/" in asked.headers["authorization"]
+    assert "of-a-role" not in str(asked.headers)
 
 
 def test_copernicus_has_an_endpoint_and_keys_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
