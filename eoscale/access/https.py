@@ -210,8 +210,8 @@ def _refusal(url: str, answer: aiohttp.ClientResponse, told: str = "") -> Access
     name = providers.bearer(url)
     if status == 401 and name:
         return CredentialsError(f"{message}; {providers.how_to_log_in(name)}")
-    if status == 403 and told:
-        return ForbiddenError(message)
+    if status == 403 and (told or name):
+        return ForbiddenError(message if told else f"{message}: no right to this collection; ask for it")
     return refusal(message, status, after=_after(answer))
 
 

@@ -74,7 +74,7 @@ def test_maap_renews_what_is_refused_once_for_all(maap: Maap) -> None:
 
 
 def test_maap_tells_of_a_right_that_is_missing_and_renews_nothing(maap: Maap) -> None:
-    with pytest.raises(ForbiddenError, match="403 Forbidden"):
+    with pytest.raises(ForbiddenError, match="403 Forbidden: no right to this collection; ask for it"):
         first(f"{maap.data.origin}/data/EarthCAREL1InstChecked_MAAP/a.h5")
     assert len(maap.data.asked) == 1
 
