@@ -46,17 +46,22 @@ def expected(bench: Bench, kind: str, tmp_path: Path) -> Expected:
 def test_killed_at_its_first_change_of_the_bucket_its_second_and_so_on_it_ends_the_same(
     bench: Bench, expected: Expected, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trial = Trial(bench=bench, plan=expected.plan, folder=bench.bucket / "every")
-    for number in count(1):
-        if not trial.killed_at_change(number):
+    wanted, deaths = {".claim", ".work/", "tiles.json"}, ""
+    # two workers change the bucket, in an order of their own: which changes are met is partly chance
+    for attempt in range(4):
+        trial = Trial(bench=bench, plan=expected.plan, folder=bench.bucket / f"every-{attempt}")
+        for number in count(1):
+            if not trial.killed_at_change(number):
+                break
+            assert opened(trial.output) in (None, expected.files)
+        expected.check(trial)
+        for finished, asked in zip(trial.finished, trial.asked(), strict=True):
+            assert not finished & asked  # what has a receipt is not read again
+        assert number > 10
+        deaths += " ".join(trial.deaths)
+        if all(name in deaths for name in wanted):
             break
-        assert opened(trial.output) in (None, expected.files)
-    expected.check(trial)
-    for finished, asked in zip(trial.finished, trial.asked(), strict=True):
-        assert not finished & asked  # what has a receipt is not read again
-    assert number > 10
-    told = " ".join(trial.deaths)
-    assert all(name in told for name in (".claim", ".work/", "tiles.json"))
+    assert {name for name in wanted if name not in deaths} == set()
     with capsys.disabled():
         print(f"\nS3: {len(trial.deaths)} kills, one change of the bucket after the other")  # noqa: T201
 
