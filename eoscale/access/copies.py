@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from eoscale.access import loop, ranges
+from eoscale.access import loop, ranges, spool
 from eoscale.access.attempts import RangesRefusedError
 from eoscale.access.head import Head
 from eoscale.errors import CorruptGranuleError
@@ -91,7 +91,7 @@ def _fetched(url: str, head: Head | None, path: Path) -> Path:
             return hidden
     except RangesRefusedError:
         pass
-    loop.run(ranges.spooled(url, hidden))
+    loop.run(spool.fetched(url, hidden))
     return hidden
 
 

@@ -31,7 +31,7 @@ _PLACE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 class Refused(Exception):  # noqa: N818  no error yet: who asked knows what it means
-    """A service answered by a status of 400 or more for which it is not asked again."""
+    """A service answered by a status of 300 or more for which it is not asked again."""
 
     def __init__(self, status: int, body: str) -> None:
         super().__init__(status)
@@ -112,8 +112,8 @@ async def get(url: str, start: int, stop: int, etag: str, sign: Sign = unsigned)
         return await _body(url, answer, start, stop, etag)
 
 
-async def whole(url: str, path: Path, sign: Sign = unsigned) -> Head:
-    """Write an object that is given as a whole only to a local file, and return its size and version.
+async def whole(url: str, path: Path, sign: Sign = unsigned) -> None:
+    """Write an object that is given as a whole only to a local file.
 
     Raises
     ------
@@ -127,7 +127,6 @@ async def whole(url: str, path: Path, sign: Sign = unsigned) -> Head:
             size = file.tell()
         if answer.content_length not in (None, size):
             raise Transient(AccessError(f"{scrub(url)} gave {size} of {answer.content_length} bytes"))
-        return Head(size, answer.headers.get("ETag", ""))
 
 
 async def _body(

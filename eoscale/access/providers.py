@@ -108,7 +108,7 @@ def keys(bucket: str) -> str:
     """
     if bucket == "eodata":
         return CDSE_KEYS
-    found = next((giver for giver, pattern in _ARCHIVES.items() if re.fullmatch(pattern, bucket)), "")
+    found = _giver(bucket)
     return found and (endpoints.service("EOSCALE_S3CREDENTIALS_URL") or found)
 
 
@@ -157,7 +157,7 @@ def why_forbidden(bucket: str, name: str, region: str) -> str:
     """
     if name == CDSE_KEYS:
         return "no right to this collection"
-    giver = next((giver for giver, pattern in _ARCHIVES.items() if re.fullmatch(pattern, bucket)), name)
+    giver = _giver(bucket) or name
     if region and region != ARCHIVES_REGION:
         return (
             f"wrong region: these keys are good in {ARCHIVES_REGION} only, this is {region}; read it by https"
@@ -171,6 +171,10 @@ def why_forbidden(bucket: str, name: str, region: str) -> str:
         else f", or this is not {ARCHIVES_REGION}, where alone they are good: then read it by https"
     )
     return f"no right to this collection{unsure}"
+
+
+def _giver(bucket: str) -> str:
+    return next((giver for giver, pattern in _ARCHIVES.items() if re.fullmatch(pattern, bucket)), "")
 
 
 def _signed(parts: SplitResult) -> bool:

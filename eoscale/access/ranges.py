@@ -244,22 +244,6 @@ async def copied(url: str, head: Head, path: Path, begin: int = 0) -> Cost:
     return Cost(len(starts), head.size - begin)
 
 
-async def spooled(url: str, path: Path) -> Head:
-    """Copy an object that its server gives as a whole only to a local file.
-
-    Raises
-    ------
-    AccessError
-        If it cannot be reached, or ends before its time, again and again.
-    """
-
-    async def attempt() -> Head:
-        async with await transports.admitted(url) or nullcontext(), budgets.here().connections:
-            return await transports.whole(url, path)
-
-    return await insist(attempt, budgets.PATIENCE, url)
-
-
 def _length(span: Span) -> int:
     return span.stop - span.start
 

@@ -20,9 +20,8 @@ from urllib.parse import unquote, urldefrag
 from weakref import WeakKeyDictionary
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from eoscale.access import https, keeper, loop, quota
+from eoscale.access import budgets, https, keeper, loop, quota
 from eoscale.access.attempts import insist
-from eoscale.access.budgets import PATIENCE
 from eoscale.access.head import Head
 from eoscale.errors import AccessError, CorruptGranuleError, UnsafeGranuleError, scrub
 
@@ -41,7 +40,6 @@ class _Zip:
     """A zip that was fetched, and the members of it that were unpacked."""
 
     path: Path
-    head: Head
     members: dict[str, tuple[Path, Head]]
 
 
@@ -71,12 +69,8 @@ class _Spool:
 
     async def _fetch(self, address: str) -> None:
         path = Path(self.folder.name, hashlib.sha256(address.encode()).hexdigest()[:16])
-
-        async def attempt() -> Head:
-            async with quota.permit(address):
-                return await https.whole(address, path, keeper.sign)
-
-        self.zips[address] = _Zip(path, await insist(attempt, PATIENCE, address), {})
+        await fetched(address, path)
+        self.zips[address] = _Zip(path, {})
         while len(self.zips) > KEPT:
             _, old = self.zips.popitem(last=False)
             for each in (old.path, *(file for file, _ in old.members.values())):
@@ -92,6 +86,22 @@ def _here() -> _Spool:
         _spools[running] = _Spool()
         loop.at_stop(_spools[running].close)
     return _spools[running]
+
+
+async def fetched(url: str, path: Path) -> None:
+    """Copy an object that its server gives as a whole only to a local file.
+
+    Raises
+    ------
+    AccessError
+        If it cannot be reached, or ends before its time, again and again.
+    """
+
+    async def attempt() -> None:
+        async with quota.permit(url):
+            await https.whole(url, path, keeper.sign)
+
+    await insist(attempt, budgets.PATIENCE, url)
 
 
 def names(url: str) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import NamedTuple
 
 from eoscale.access import archives, endpoints, filesystems, https, keeper, objects, quota, redirects, spool
@@ -111,18 +110,6 @@ async def opening(url: str, nbytes: int) -> tuple[Head, memoryview]:
         If it cannot be reached.
     """
     return await transport(url).opening(url, nbytes)
-
-
-async def whole(url: str, path: Path) -> Head:
-    """Write an object of a web server, which gives it as a whole only, to a local file.
-
-    Raises
-    ------
-    AccessError, Transient
-        If it cannot be reached, or ends before its time.
-    """
-    endpoints.check(url)
-    return await https.whole(url, path, keeper.sign)
 
 
 async def get(url: str, start: int, stop: int, etag: str) -> memoryview:

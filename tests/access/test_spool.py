@@ -7,7 +7,6 @@ import stat
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import h5netcdf
@@ -175,15 +174,22 @@ def test_a_hostile_zip_is_refused(serve: Callable[[bytes], Copernicus], kind: st
         fetched(url(service, "a.nc"), 0, 10)
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_a_damaged_zip_is_refused_or_read_as_it_is(serve: Callable[[bytes], Copernicus], seed: int) -> None:
-    dice = random.Random(seed)  # noqa: S311  no secret
-    content = bytearray(zipped({"a.nc": CONTENT[:20_000] + bytes(20_000)}))
-    for _ in range(3):
-        content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
-    service = serve(bytes(content[: dice.choice([None, dice.randrange(len(content))])]))
-    with suppress(AccessError, GranuleError):
-        assert fetched(url(service, "a.nc"), 0, 40_000) == CONTENT[:20_000] + bytes(20_000)
+def test_damaged_zips_are_refused_or_read_as_they_are(serve: Callable[[bytes], Copernicus]) -> None:
+    expected = CONTENT[:20_000] + bytes(20_000)
+    dice = random.Random(3)  # noqa: S311  no secret
+    refused = 0
+    for number in range(60):
+        content = bytearray(zipped({"a.nc": expected}))
+        for _ in range(3):
+            content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
+        service = serve(bytes(content[: dice.choice([None, dice.randrange(len(content))])]))
+        try:
+            got = fetched(url(service, "a.nc").replace("(7)", f"({number})"), 0, 40_000)
+        except (AccessError, GranuleError):
+            refused += 1
+        else:
+            assert got == expected
+    assert refused > 20
 
 
 @pytest.mark.parametrize("name", ["../a.nc", "/etc/passwd", "b.nc"])
