@@ -58,6 +58,12 @@ def test_a_path_is_the_one_that_its_text_names(bucket: str, key: str) -> None:
     assert len({path, BucketPath.of(str(path))}) == 1
 
 
+@pytest.mark.parametrize("key", [".", "..", "a/../b", "a/./b", "../a", "a//b"])
+def test_a_key_with_a_part_that_is_empty_or_of_dots_is_refused(key: str) -> None:
+    with pytest.raises(AccessError, match=r"names no object: a part of its path is empty or dots"):
+        BucketPath.of(f"s3://bucket/{key}")
+
+
 @given(BUCKETS, KEYS, PARTS, PARTS)
 def test_paths_are_taken_apart_and_put_together_like_those_of_a_disk(
     bucket: str, key: str, one: str, other: str
