@@ -12,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 
 from eoscale.model.chunk_index import UNALLOCATED, DatasetIndex, Filter
 from eoscale.model.cube import Cube
-from eoscale.model.granule import ROUTES, Granule, GranuleList
+from eoscale.model.granule import LINKS, ROUTES, Granule, GranuleList
 from eoscale.model.grid import Grid
 from eoscale.model.period import Period
 from eoscale.model.reduction import Partial
@@ -157,6 +157,9 @@ def granules(draw: st.DrawFn, *, id: str | None = None) -> Granule:  # noqa: A00
         footprint=None if corner is None else shapely.box(*corner, corner[0] + 9, corner[1] + 9),
         size=draw(st.integers(0, 2**40)),
         checksum=draw(st.sampled_from(["", "md5:00ff"])),
+        modified=draw(st.none() | _TIMES),
+        provider=draw(st.sampled_from(["", "NSIDC_ECS", "NSIDC_CPRD"])),
+        links={link: f"https://host/{name}.{link}" for link in draw(st.lists(st.sampled_from(LINKS)))},
     )
 
 
@@ -168,6 +171,7 @@ def granule_lists(draw: st.DrawFn) -> GranuleList:
     return GranuleList(
         granules=[draw(granules(id=name)) for name in names],
         dropped=[(draw(granules()), reason) for reason in dropped],
+        truncated=bool(names) and draw(st.booleans()),
     )
 
 

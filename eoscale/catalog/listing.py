@@ -1,36 +1,42 @@
-"""Lists that the user already has, as a catalogue: globs, files, URL text files, saved granule lists."""
+"""Lists that the user already has, as a catalogue: globs, files, URLs, tables, items, results of others."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from os import PathLike
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import fsspec
-import geopandas as gpd
-import numpy as np
-import pyarrow as pa
 
 from eoscale.access import endpoints, folders, loop, objects
-from eoscale.catalog.search import OUTSIDE_PERIOD, Query
+from eoscale.catalog import items, naming, tables, umm
+from eoscale.catalog.duplicates import settled
+from eoscale.catalog.naming import Found
+from eoscale.catalog.search import OUTSIDE_PERIOD, Query, demand_version
 from eoscale.errors import CatalogError, scrub
-from eoscale.model.granule import ROUTES, Granule, GranuleList
+from eoscale.model.granule import ROUTES, GranuleList
 from eoscale.model.product import Product
 
 _ENDINGS = (".h5", ".hdf5", ".nc", ".nc4", ".he5")
 _PARQUET = (".parquet", ".geoparquet")
+_ITEMS = (".json", ".geojson")
 _SIGNS = frozenset("*?[")
 """Of a glob."""
+_MOST_TOLD = 5
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A catalogue made of places: each a file, a glob, a URL, a text file of those, or a GeoParquet list.
+    """A catalogue made of places: each a file, a glob, a URL, a text file of those, or a list of granules.
 
-    Globs match files of a disk and objects of a bucket. Names say product, version and time; no granule is
-    opened.
+    Lists of granules are GeoParquet as eoscale or another tool wrote it, CSV with a column of URLs, a STAC
+    ItemCollection, and results of earthaccess and pystac as they are. Globs match files of a disk and
+    objects of a bucket. Names say product, version and time; no granule is opened.
 
     Examples
     --------
@@ -42,7 +48,7 @@ class Listing:
     ('ATL06_20190613065109_11610303_002_01', 'a second copy of a granule')
     """
 
-    places: Sequence[str]
+    places: Sequence[object]
 
     def search(self, query: Query) -> GranuleList:
         """Return the granules of the product among the places.
@@ -55,61 +61,102 @@ class Listing:
         AccessError
             If a host or bucket must not be asked, or a bucket cannot be listed.
         """
-        found = [granule for place in self.places for granule in _granules(place, query.product)]
-        kept: dict[str, Granule] = {}
-        dropped: list[tuple[Granule, str]] = []
-        for granule, reason in found:
-            why = reason or query.refusal(granule)
-            if not why and granule.id in kept:
-                why = "a second copy of a granule"
-            if why:
-                dropped.append((granule, why))
-            else:
-                kept[granule.id] = granule
-        listed = GranuleList(granules=list(kept.values()), dropped=dropped)
-        _demand(listed, query, self.places)
+        listed = settled((one(query.product) for one in self._found()), query)
+        if not listed.granules and not any(reason == OUTSIDE_PERIOD for _, reason in listed.dropped):
+            names = ", ".join(granule.id for granule, _ in listed.dropped[:3]) or "nothing"
+            raise CatalogError(f"no granule of {query.product.name} in {self._told()}: found {names}")
+        demand_version(listed, query)
         return listed
 
+    def among(self, products: Iterable[Product]) -> tuple[Product, GranuleList]:
+        """Return of which of some products the granules are, and the granules.
 
-def save(granules: GranuleList, path: Path) -> None:
-    """Write a granule list as GeoParquet, which geopandas, QGIS and DuckDB read too."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    granules.to_dataframe().to_parquet(path, index=False)
+        Raises
+        ------
+        CatalogError
+            If there are granules of none of them, or of several.
+        """
+        found = list(self._found())
+        if not found:
+            raise CatalogError("no granules were given: there is nothing to open")
+        several = [
+            (known, listed)
+            for known in products
+            if len(listed := settled((one(known) for one in found), Query(product=known)))
+        ]
+        if len(several) > 1:
+            names = ", ".join(known.name for known, _ in several)
+            raise CatalogError(f"there are granules of {names}: say which by `product`")
+        if not several:
+            raise CatalogError(
+                f"no granule in {self._told()} is of a product that eoscale knows: give `product`"
+            )
+        return several[0]
+
+    def _found(self) -> Iterator[Found]:
+        for place in self.places:
+            if isinstance(place, str | PathLike):
+                yield from _at(str(place))
+            else:
+                yield from _given(place)
+
+    def _told(self) -> str:
+        given = [scrub(str(place)) for place in self.places if isinstance(place, str | PathLike)]
+        more = len(given) - _MOST_TOLD
+        return ", ".join(given[:_MOST_TOLD]) + (f" and {more:,} more" if more > 0 else "") or "what was given"
 
 
-def load(path: str) -> GranuleList:
-    """Return a granule list that :func:`save` wrote.
-
-    Raises
-    ------
-    CatalogError
-        If the file is none.
-    """
-    try:
-        frame = gpd.read_parquet(path)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise CatalogError(f"{scrub(path)} is no granule list in GeoParquet: {error}") from error
-    try:
-        return GranuleList.from_dataframe(frame)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CatalogError(f"{scrub(path)} is no granule list: {error!r} in its columns") from error
-
-
-def _granules(place: str, product: Product) -> Iterator[tuple[Granule, str]]:
-    """Yield the granules of one place, with the reason why a saved list dropped them."""
+def _at(place: str) -> Iterator[Found]:
+    """Yield what is at one place."""
     parts = _split(place)
     ending = Path(parts.path).suffix.lower()
     if parts.scheme in ("http", "https"):
         endpoints.check(place)
     if ending in _PARQUET:
-        listed = load(place)
-        yield from ((granule, "") for granule in listed)
-        yield from listed.dropped
+        yield from tables.parquet(place)
     elif ending in _ENDINGS or not _SIGNS.isdisjoint(place):
-        yield from ((granule, "") for granule in _files(place, product))
+        yield from _files(place)
+    elif ending == ".csv":
+        yield from tables.csv(_text(place), place)
+    elif ending in _ITEMS:
+        yield from _collection(place)
     else:
-        for line in _lines(place):
-            yield from ((granule, "") for granule in _files(line, product))
+        lines = [line.strip() for line in _text(place).splitlines()]
+        for line in lines:
+            if line and not line.startswith("#"):
+                yield from _files(line)
+
+
+def _given(result: object) -> Iterator[Found]:
+    """Yield what another library found: an item or record of it, or several."""
+    told = result.to_dict() if hasattr(result, "to_dict") else result
+    if isinstance(told, Mapping):
+        if "umm" in told:
+            yield partial(umm.granule, told)
+        else:
+            yield from _items(told)
+    elif isinstance(told, Iterable):
+        for each in told:
+            yield from _given(each)
+    else:
+        raise CatalogError(
+            f"{type(result).__name__} is no granule: expected paths, URLs, or what earthaccess or pystac found"
+        )
+
+
+def _items(told: Mapping[str, Any]) -> Iterator[Found]:
+    for item in told.get("features", [told]):
+        yield partial(items.described, item)
+
+
+def _collection(place: str) -> Iterator[Found]:
+    try:
+        told = json.loads(_text(place))
+    except ValueError as error:
+        raise CatalogError(f"{scrub(place)} is no JSON: {error}") from error
+    if not isinstance(told, Mapping) or told.get("type") not in ("Feature", "FeatureCollection"):
+        raise CatalogError(f"{scrub(place)} is no STAC Item and no ItemCollection: it has another `type`")
+    yield from _items(told)
 
 
 def _split(place: str) -> SplitResult:
@@ -119,14 +166,12 @@ def _split(place: str) -> SplitResult:
         raise CatalogError(f"a listed URL is none: {error}") from None
 
 
-def _lines(place: str) -> list[str]:
+def _text(place: str) -> str:
     try:
         with fsspec.open(place, "rt", encoding="utf-8", **_options(place)) as stream:
-            text = stream.read()
+            return str(stream.read())
     except (OSError, ValueError, UnicodeDecodeError) as error:
         raise CatalogError(f"{scrub(place)} is no granule, no glob and no list of URLs: {error}") from error
-    lines = [line.strip() for line in text.splitlines()]
-    return [line for line in lines if line and not line.startswith("#")]
 
 
 def _options(place: str) -> dict[str, str]:
@@ -135,7 +180,7 @@ def _options(place: str) -> dict[str, str]:
     return {"endpoint_url": endpoint} if endpoint else {}
 
 
-def _files(place: str, product: Product) -> list[Granule]:
+def _files(place: str) -> Iterator[Found]:
     route = _split(place).scheme or "file"
     if route not in ROUTES:
         raise CatalogError(
@@ -148,7 +193,8 @@ def _files(place: str, product: Product) -> list[Granule]:
     else:
         endpoints.check(place)
         found = [(place, 0)]
-    return [_granule(url, route, size, product) for url, size in found]
+    for url, size in found:
+        yield partial(naming.listed, url, size=size)
 
 
 def _on_disk(glob: str) -> list[tuple[str, int]]:
@@ -165,45 +211,3 @@ def _in_bucket(glob: str) -> list[tuple[str, int]]:
     if not found:
         raise CatalogError(f"there is no object {scrub(glob)}: look at the bucket and the path in it")
     return found
-
-
-def _granule(url: str, route: str, size: int, product: Product) -> Granule:
-    """Return a granule as its name tells it; a name of another product gives one of unknown product."""
-    name = Path(urlsplit(url).path).name
-    stem = re.sub(r"\.(h5|hdf5|nc4?|he5)$", "", name)
-    match = product.pattern.search(stem)
-    if match is None:
-        return Granule(id=stem, product="", urls={route: url}, size=size)
-    facts = match.groupdict()
-    return Granule(
-        id=match.group(0),
-        product=product.name,
-        version=facts.get("version") or "",
-        revision=facts.get("revision") or "",
-        urls={route: url},
-        start=_moment(facts["start"]) if facts.get("start") else None,
-        size=size,
-    )
-
-
-def _moment(digits: str) -> np.datetime64:
-    date, time = digits[:8], digits[8:14]
-    text = f"{date[:4]}-{date[4:6]}-{date[6:]}T{time[:2]}:{time[2:4]}:{time[4:]}"
-    try:
-        return np.datetime64(text, "ns")
-    except ValueError as error:
-        raise CatalogError(f"{digits} in a granule's name is no time") from error
-
-
-def _demand(listed: GranuleList, query: Query, places: Sequence[str]) -> None:
-    if not listed.granules and not any(reason == OUTSIDE_PERIOD for _, reason in listed.dropped):
-        names = ", ".join(granule.id for granule, _ in listed.dropped[:3]) or "nothing"
-        where = ", ".join(scrub(place) for place in places)
-        raise CatalogError(f"no granule of {query.product.name} in {where}: found {names}")
-    if query.version is not None:
-        other = sorted({granule.version for granule in listed} - {query.version})
-        if other:
-            raise CatalogError(
-                f"version {query.version} was asked for, the list has {', '.join(other)}: "
-                "mend `search: {version: …}` or the list"
-            )

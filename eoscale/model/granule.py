@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, overload
+from urllib.parse import urlsplit
 
 import geopandas as gpd
 import numpy as np
@@ -18,6 +20,13 @@ from eoscale.model.digest import Digested
 ROUTES = ("file", "s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss",
           "https", "http", "ftp", "sftp", "smb", "hdfs", "webhdfs")  # fmt: skip
 """Ways to a granule's bytes, each the scheme of its URL, the nearest first."""
+LINKS = ("zip", "quicklook", "hdr", "s3credentials")
+"""What may be beside them: all files in one, a picture, a header, who gives keys for the bucket."""
+TIMES = ("start", "end", "last_modified")
+"""Columns of times in a table of granules."""
+SECOND_COPY = "a second copy of a granule"
+"""Why one of two granules of one id is dropped."""
+_HDF5 = re.compile(r"\.(h5|hdf5|he5|nc4?)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,13 +53,20 @@ class Granule(Digested):
     """Bytes; 0 where unknown."""
     checksum: str = ""
     """``algorithm:hexadecimal``; empty where unknown."""
+    modified: np.datetime64 | None = None
+    """UTC, when the catalogue's record last changed; None where it does not say."""
+    provider: str = ""
+    """Who gives it, as the catalogue names them: ``NSIDC_CPRD``, a collection of a STAC API."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """URLs of what is beside the data, by :data:`LINKS`."""
 
     def __post_init__(self) -> None:
-        unknown = set(self.urls) - set(ROUTES)
+        unknown = set(self.urls) - set(ROUTES) | set(self.links) - set(LINKS)
         if not self.id or unknown or not self.urls:
             raise CatalogError(
-                f"a granule needs an id and a URL for one of the routes {', '.join(ROUTES)}; "
-                f"got id {self.id!r} and routes {sorted(self.urls)}"
+                f"a granule needs an id and a URL for one of the routes {', '.join(ROUTES)}, and may have "
+                f"links {', '.join(LINKS)}; got id {self.id!r}, routes {sorted(self.urls)} and links "
+                f"{sorted(self.links)}"
             )
 
     def __repr__(self) -> str:
@@ -64,6 +80,17 @@ class Granule(Digested):
     def url(self) -> str:
         """The URL of the nearest route."""
         return next(self.urls[route] for route in ROUTES if route in self.urls)
+
+    @property
+    def h5_url(self) -> str | None:
+        """The URL of the one HDF5 file that it is, by https if there is such a route; None of a folder."""
+        ways = [self.urls["https"]] if "https" in self.urls else []
+        return next((url for url in [*ways, self.url] if _HDF5.search(urlsplit(url).path)), None)
+
+    @property
+    def whole(self) -> str:
+        """The URL of one file that holds all of it: itself, or what a folder is packed in."""
+        return self.url if self.h5_url else self.links.get("zip", self.url)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,10 +116,15 @@ class GranuleList(Digested, Sequence[Granule]):
     ['a', 'b']
     >>> len(granules), granules.found
     (2, 2)
+    >>> later = GranuleList(granules=[b])
+    >>> [granule.id for granule in granules - later], [granule.id for granule in later | granules]
+    (['a'], ['a', 'b'])
     """
 
     granules: Sequence[Granule]
     dropped: Sequence[tuple[Granule, str]] = field(default_factory=tuple)
+    truncated: bool = False
+    """Whether the catalogue has more, and only so many were asked for."""
 
     def __post_init__(self) -> None:
         ordered = tuple(sorted(self.granules, key=lambda granule: granule.id))
@@ -105,7 +137,8 @@ class GranuleList(Digested, Sequence[Granule]):
 
     def __repr__(self) -> str:
         left_out = f", {len(self.dropped)} dropped" if self.dropped else ""
-        return f"<GranuleList: {len(self)} granules, {self.nbytes / 1e6:.1f} MB{left_out}>"
+        cut = ", truncated" if self.truncated else ""
+        return f"<GranuleList: {len(self)} granules, {self.nbytes / 1e6:.1f} MB{left_out}{cut}>"
 
     def __len__(self) -> int:
         return len(self.granules)
@@ -122,6 +155,24 @@ class GranuleList(Digested, Sequence[Granule]):
 
     def __iter__(self) -> Iterator[Granule]:
         return iter(self.granules)
+
+    def __or__(self, other: GranuleList) -> GranuleList:
+        """Return the granules of both; of those in both, the other's as dropped."""
+        mine = {granule.id for granule in self}
+        return GranuleList(
+            granules=[*self, *(granule for granule in other if granule.id not in mine)],
+            dropped=[
+                *self.dropped,
+                *other.dropped,
+                *((granule, SECOND_COPY) for granule in other if granule.id in mine),
+            ],
+            truncated=self.truncated or other.truncated,
+        )
+
+    def __sub__(self, other: GranuleList) -> GranuleList:
+        """Return the granules that are not in the other list; the rest as dropped."""
+        theirs = {granule.id for granule in other}
+        return self.filter(lambda granule: granule.id not in theirs, reason="in the list taken away")
 
     def content(self) -> object:
         """Return the granules, and the ids and reasons of those that were dropped."""
@@ -141,27 +192,51 @@ class GranuleList(Digested, Sequence[Granule]):
         """Return the list with only the granules at some positions; the others dropped for a reason."""
         kept = [granule for i, granule in enumerate(self.granules) if i in positions]
         others = [(granule, reason) for i, granule in enumerate(self.granules) if i not in positions]
-        return GranuleList(granules=kept, dropped=[*self.dropped, *others])
+        return GranuleList(granules=kept, dropped=[*self.dropped, *others], truncated=self.truncated)
+
+    def filter(self, wanted: Callable[[Granule], bool], *, reason: str) -> GranuleList:
+        """Return the list with only the granules for which a function says so.
+
+        Parameters
+        ----------
+        wanted : callable
+            Takes a granule.
+        reason : str
+            Why the others are dropped.
+
+        Examples
+        --------
+        >>> a, b = (Granule(id=name, product="ATL06", urls={"file": f"/{name}.h5"}) for name in "ab")
+        >>> GranuleList(granules=[a, b]).filter(lambda granule: granule.id > "a", reason="comes too early")
+        <GranuleList: 1 granules, 0.0 MB, 1 dropped>
+        """
+        return self.keep({i for i, granule in enumerate(self.granules) if wanted(granule)}, reason=reason)
 
     def to_columns(self) -> dict[str, list[Any]]:
         """Return one value a granule under each name, dropped ones with their reason; None where none is.
 
-        A route that one of them has is a column: ``url_s3``, ``url_https``.
+        A route that one of them has is a column: ``url_s3``, ``url_https``; and ``h5_url`` is the URL of
+        the one HDF5 file that a granule is, by https if there is such a route.
         """
         rows = [*((granule, "") for granule in self.granules), *self.dropped]
         columns: dict[str, list[Any]] = {
             "id": [granule.id for granule, _ in rows],
-            "product": [granule.product for granule, _ in rows],
+            "product_type": [granule.product for granule, _ in rows],
             "version": [granule.version for granule, _ in rows],
             "revision": [granule.revision for granule, _ in rows],
+            "provider": [granule.provider for granule, _ in rows],
             "start": [granule.start for granule, _ in rows],
             "end": [granule.end for granule, _ in rows],
+            "last_modified": [granule.modified for granule, _ in rows],
             "size": [granule.size for granule, _ in rows],
             "checksum": [granule.checksum for granule, _ in rows],
+            "h5_url": [granule.h5_url for granule, _ in rows],
+            **{f"{name}_url": [granule.links.get(name) for granule, _ in rows] for name in LINKS},
         }
         used = {route for granule, _ in rows for route in granule.urls}
         for route in (route for route in ROUTES if route in used):
             columns[f"url_{route}"] = [granule.urls.get(route, "") for granule, _ in rows]
+        columns["truncated"] = [self.truncated] * len(rows)
         columns["dropped"] = [reason for _, reason in rows]
         columns["geometry"] = [granule.footprint for granule, _ in rows]
         return columns
@@ -170,7 +245,7 @@ class GranuleList(Digested, Sequence[Granule]):
         """Return :meth:`to_columns` as a table, footprints as geometry."""
         columns = self.to_columns()
         footprints = columns.pop("geometry")
-        frame = pd.DataFrame(columns).astype({"start": "datetime64[ns]", "end": "datetime64[ns]"})
+        frame = pd.DataFrame(columns).astype(dict.fromkeys(TIMES, "datetime64[ns]"))
         return gpd.GeoDataFrame(frame, geometry=footprints, crs="EPSG:4326")
 
     @classmethod
@@ -189,6 +264,7 @@ class GranuleList(Digested, Sequence[Granule]):
         return cls(
             granules=[granule for granule, reason in rows if not reason],
             dropped=[(granule, reason) for granule, reason in rows if reason],
+            truncated=bool(frame["truncated"].any()),
         )
 
 
@@ -199,7 +275,7 @@ def _granule(row: Mapping[str, Any]) -> Granule:
 
     return Granule(
         id=row["id"],
-        product=row["product"],
+        product=row["product_type"],
         version=row["version"],
         revision=row["revision"],
         # tables that others joined have gaps where one has no such route
@@ -209,4 +285,7 @@ def _granule(row: Mapping[str, Any]) -> Granule:
         footprint=row["geometry"],
         size=int(row["size"]),
         checksum=row["checksum"],
+        modified=time("last_modified"),
+        provider=row["provider"],
+        links={name: str(url) for name in LINKS if pd.notna(url := row[f"{name}_url"]) and url},
     )

@@ -19,7 +19,7 @@ from eoscale.model.columns import RESERVED
 from eoscale.model.cube import Cube
 from eoscale.model.curve import Curve
 from eoscale.model.digest import Digested, digest
-from eoscale.model.granule import Granule, GranuleList
+from eoscale.model.granule import TIMES, Granule, GranuleList
 from eoscale.model.grid import Grid
 from eoscale.model.period import Period
 from eoscale.model.product import Preset, Product, Rate
@@ -273,7 +273,7 @@ class Job(Digested):
 
 def _table(granules: GranuleList) -> dict[str, list[Any]]:
     columns = granules.to_columns()
-    for name in ("start", "end"):
+    for name in TIMES:
         columns[name] = np.array(columns[name], "M8[ns]").view(np.int64).tolist()
     columns["geometry"] = [shape and shapely.to_wkb(shape, hex=True) for shape in columns["geometry"]]
     return columns
@@ -282,4 +282,4 @@ def _table(granules: GranuleList) -> dict[str, list[Any]]:
 def _frame(columns: Mapping[str, list[Any]]) -> gpd.GeoDataFrame:
     geometry = shapely.from_wkb(np.array(columns["geometry"], dtype=object))
     frame = gpd.GeoDataFrame({**columns, "geometry": geometry}, geometry="geometry", crs="EPSG:4326")
-    return frame.assign(**{name: frame[name].astype("datetime64[ns]") for name in ("start", "end")})
+    return frame.assign(**{name: frame[name].astype("datetime64[ns]") for name in TIMES})

@@ -88,6 +88,17 @@ class Fill:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Catalogued:
+    """How a catalogue knows a product."""
+
+    provider: Literal["cmr", "maap", "cdse"]
+    name: str
+    """Its short name (cmr), or its product type (maap, cdse)."""
+    collections: tuple[str, ...] = ()
+    """Those to search, where a catalogue has the product in collections that hold others too."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Product:
     """What a data product holds and where in the file.
 
@@ -115,13 +126,19 @@ class Product:
     epoch: str
     """Times are seconds since this UTC moment, ISO 8601."""
     name_pattern: str
-    """Matches a granule's id; named groups ``start`` (yyyymmddhhmmss), ``version``, ``revision``."""
+    """Matches a granule's id; named groups ``start`` (yyyymmddhhmmss or yyyymmddThhmmss), ``version``,
+    ``revision``, and those of ``identity`` and ``preference``."""
     longest: float
     """Seconds; no granule lasts longer. Bounds a granule whose end nobody states."""
     fill: Fill = Fill()
     quality: Mapping[str, Preset] = field(default_factory=dict)
-    short_name: str = ""
-    """The catalogue's name for the collection."""
+    catalogued: tuple[Catalogued, ...] = ()
+    """Where it can be searched for; unless another is asked for, in the first."""
+    identity: tuple[str, ...] = ()
+    """Groups of the name pattern that tell one observation from another, whatever its version."""
+    preference: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Groups of the name pattern, each with what it may say from worst to best; they count before the
+    version."""
     companions: tuple[str, ...] = ()
     """Ends of the names of files that come with a granule and are not read."""
     citation: str = ""
@@ -135,8 +152,13 @@ class Product:
         Raises
         ------
         RecipeError
-            If the name is not listed and is no path (it has no ``/``); names the nearest listed ones.
+            If the name is not listed and is no path (it has no ``/``), and names the nearest listed ones; or
+            if the product is not :attr:`readable`.
         """
+        if not self.readable:
+            raise RecipeError(
+                f"{self.name} can be searched for and downloaded, and not yet read by this version of eoscale"
+            )
         if name in self.variables:
             return self.variables[name].path
         if "/" in name.strip("/"):
@@ -161,6 +183,11 @@ class Product:
             known = ", ".join(rate.group for rate in self.rates)
             raise RecipeError(f"{path} is in no rate of {self.name}: expected a path in {known}")
         return max(within, key=lambda rate: len(rate.group))
+
+    @property
+    def readable(self) -> bool:
+        """Whether it is known what its files hold, and not only how to find them."""
+        return bool(self.rates)
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:

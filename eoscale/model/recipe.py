@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from eoscale.errors import RecipeError
 from eoscale.model.product import Product
 from eoscale.model.recipe_faults import explain
 from eoscale.model.recipe_text import change, load
-from eoscale.model.vocabulary import Failures, NotYet, Output, Reduce, Search, Synthetic, Words
+from eoscale.model.vocabulary import Duplicates, Failures, Output, Reduce, Search, Synthetic, Words
 from eoscale.model.where import Where
 
 _LARGEST_RECIPE = 1 << 20
@@ -75,7 +75,8 @@ class Recipe(Words):
     """With ``record``: how many granules may fail, ``3``, or which share of those to be read, ``5%``."""
     allow_empty: bool = False
     """Publish even when no row was binned."""
-    duplicates: NotYet = None
+    duplicates: Literal["newest", "keep"] | Duplicates = "newest"
+    """Of one observation in several versions or copies: which one counts."""
     batch_bytes: int = Field(default=2**30, gt=0)
     """Granules of one task weigh at most this much together, unless one alone is heavier."""
     zarr_format: Literal[2, 3] = 3
@@ -92,10 +93,7 @@ class Recipe(Words):
     def _moments(cls, value: object) -> object:
         if not (isinstance(value, list | tuple) and len(value) == 2):
             return value
-        first, last = (_utc(moment) for moment in value)
-        if not first < last:
-            raise ValueError(f"starts at {first} and stops at {last}: expected start before stop")
-        return first.isoformat(), last.isoformat()
+        return tuple(pd.Timestamp(moment).isoformat() for moment in moments(value))
 
     @field_validator("variables")
     @classmethod
@@ -206,6 +204,25 @@ class Recipe(Words):
     def beside(self, path: str) -> str:
         """Return a path of the recipe relative to the recipe's folder; URLs as they are."""
         return path if "://" in path else str(self._folder / path)
+
+
+def moments(period: Sequence[object]) -> tuple[np.datetime64, np.datetime64]:
+    """Return start and stop of a period, UTC, of anything that pandas reads as times.
+
+    Raises
+    ------
+    ValueError
+        If they are no times, or start is not before stop.
+
+    Examples
+    --------
+    >>> moments(["2024-04-01", "2024-07-01T02:00+02:00"])
+    (np.datetime64('2024-04-01T00:00:00.000000000'), np.datetime64('2024-07-01T00:00:00.000000000'))
+    """
+    first, last = (_utc(moment) for moment in period)
+    if not first < last:
+        raise ValueError(f"starts at {first} and stops at {last}: expected start before stop")
+    return first.to_datetime64(), last.to_datetime64()
 
 
 def _column(name: str) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from eoscale.model.product import Condition, Fill, Preset, Product, Rate, Variable
+from eoscale.model.product import Catalogued, Condition, Fill, Preset, Product, Rate, Variable
 from eoscale.model.recipe_text import Place
-from eoscale.model.vocabulary import By, GridWords, Output, Reduce, Search, Synthetic
+from eoscale.model.vocabulary import By, Crossing, Duplicates, GridWords, Output, Reduce, Search, Synthetic
 
 _VOCABULARY: dict[str | int, Any] = {
     "product": Product,
@@ -21,7 +21,10 @@ _VOCABULARY: dict[str | int, Any] = {
     "fill": Fill,
     "quality": Preset,
     "conditions": Condition,
+    "catalogued": Catalogued,
     "search": Search,
+    "rgt": Crossing,
+    "duplicates": Duplicates,
     "granules": Synthetic,
     "reduce": Reduce,
     "by": By,

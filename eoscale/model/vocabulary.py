@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -57,28 +57,60 @@ Failures = Annotated[
 """How many granules may fail: a number, or a share of those to be read. No fraction: 1.0 could be either."""
 
 
+def _several(value: object) -> object:
+    return value if isinstance(value, list | tuple) else (value,) if isinstance(value, str | int) else value
+
+
+_T = TypeVar("_T")
+Several: TypeAlias = Annotated[tuple[_T, ...], BeforeValidator(_several)]
+"""One, or a list."""
+
+
 class Words(BaseModel):
     """Words and nothing else: an unknown one is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
+class Crossing(Words):
+    """Reference ground tracks of ICESat-2 that come near the region."""
+
+    orbits: str | None = None
+    """A file of them, lines with a column ``orbit`` or KML; computed unless given."""
+    within: float = Field(default=30.0, ge=0, le=1000)
+    """Kilometres: the instrument points off its track over land."""
+
+
 class Search(Words):
     """What to ask a catalogue for, or to demand of listed granules."""
 
     version: Annotated[str | None, BeforeValidator(_quoted)] = None
-    provider: NotYet = None
-    collections: NotYet = None
-    concept_id: NotYet = None
-    name: NotYet = None
-    filter: NotYet = None
-    frame: NotYet = None
-    orbit: NotYet = None
-    rgt: NotYet = None
-    cycle: NotYet = None
-    cloud_hosted: NotYet = None
-    timeliness: NotYet = None
-    max_items: NotYet = None
+    provider: str | None = None
+    """``cmr``, ``maap``, ``cdse``, the address of a STAC API, or a provider of CMR such as NSIDC_CPRD."""
+    collections: Several[str] = ()
+    concept_id: Several[Annotated[str, Field(pattern=r"^C[0-9]+-[A-Z0-9_]+$")]] = ()
+    """Of collections of CMR."""
+    name: Several[str] = ()
+    """Of granules, with ``*`` and ``?`` for what may be anything."""
+    filter: str | None = None
+    """CQL2 text, for STAC."""
+    frame: Several[Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]] = ()
+    orbit: Several[Annotated[int, Field(ge=0)]] = ()
+    rgt: Several[Annotated[int, Field(ge=1, le=1387)]] | Literal["crossing"] | Crossing = ()
+    """Reference ground tracks by number; or ``crossing``, those that come near the region."""
+    cycle: Several[Annotated[int, Field(ge=0, le=99)]] = ()
+    cloud_hosted: bool | None = None
+    timeliness: Literal["NR", "ST", "NT"] | None = None
+    max_items: Annotated[int, Field(gt=0)] | None = None
+    """The first so many that a catalogue gives: such a list says that it is truncated."""
+
+
+class Duplicates(Words):
+    """Which of several versions or copies of one observation to keep, where the newest is not wanted."""
+
+    version: Annotated[str | None, BeforeValidator(_quoted)] = None
+    provider: str | None = None
+    timeliness: Literal["NR", "ST", "NT"] | None = None
 
 
 class Synthetic(Words):

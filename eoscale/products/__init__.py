@@ -10,9 +10,18 @@ from difflib import get_close_matches
 
 from eoscale.errors import RecipeError
 from eoscale.model.product import Product
-from eoscale.products.icesat2 import ATL06, ATL08
+from eoscale.products.earthcare import ACM_CAP_2B, ATL_FM__2A, CPR_CLD_2A, MSI_COP_2A
+from eoscale.products.gedi import GEDI02_A, GEDI02_B, GEDI04_A
+from eoscale.products.icesat2 import ATL03, ATL06, ATL08
+from eoscale.products.sentinel3 import OL_1_EFR
 
-REGISTRY: dict[str, Product] = {known.name: known for known in (ATL06, ATL08)}
+_ALL = (
+    *(ATL03, ATL06, ATL08),
+    *(GEDI02_A, GEDI02_B, GEDI04_A),
+    *(ATL_FM__2A, MSI_COP_2A, CPR_CLD_2A, ACM_CAP_2B),
+    OL_1_EFR,
+)
+REGISTRY: dict[str, Product] = {known.name: known for known in _ALL}
 
 
 def product(name: str) -> Product:

@@ -7,7 +7,7 @@ in GPS seconds, so nothing is added and no leap second removed.
 
 from __future__ import annotations
 
-from eoscale.model.product import Condition, Fill, Preset, Product, Rate, Variable
+from eoscale.model.product import Catalogued, Condition, Fill, Preset, Product, Rate, Variable
 
 BEAMS = ("gt1l", "gt1r", "gt2l", "gt2r", "gt3l", "gt3r")
 """Ground tracks from left to right of the flight direction. Which are strong follows ``sc_orient``."""
@@ -19,11 +19,13 @@ FILL = Fill(attribute=True, float32=3.4028234663852886e38, float64=1.79769313486
 LONGEST = 900.0
 """Seconds. A granule covers one of 14 regions of an orbit of 94.2 minutes, the longest about 8.5 minutes."""
 
+IDENTITY = ("rgt", "cycle", "region")
+
 
 def _name_pattern(product: str) -> str:
     # ATLxx_yyyymmddhhmmss_ttttccss_vvv_rr: track, cycle, region, version, revision
     return (
-        rf"{product}_(?P<start>\d{{14}})_(?P<track>\d{{4}})(?P<cycle>\d{{2}})(?P<region>\d{{2}})"
+        rf"{product}_(?P<start>\d{{14}})_(?P<rgt>\d{{4}})(?P<cycle>\d{{2}})(?P<region>\d{{2}})"
         r"_(?P<version>\d{3})_(?P<revision>\d{2})"
     )
 
@@ -94,7 +96,8 @@ ATL06 = Product(
             source="ATL06 ATBD section 4.3: zero means that no quality test found a problem",
         ),
     },
-    short_name="ATL06",
+    catalogued=(Catalogued(provider="cmr", name="ATL06"),),
+    identity=IDENTITY,
     citation=(
         "Smith, B. et al. ATLAS/ICESat-2 L3A Land Ice Height (ATL06). NASA National Snow and Ice Data "
         "Center Distributed Active Archive Center. https://doi.org/10.5067/ATLAS/ATL06"
@@ -181,9 +184,29 @@ ATL08 = Product(
             ),
         ),
     },
-    short_name="ATL08",
+    catalogued=(Catalogued(provider="cmr", name="ATL08"),),
+    identity=IDENTITY,
     citation=(
         "Neuenschwander, A. L. et al. ATLAS/ICESat-2 L3A Land and Vegetation Height (ATL08). NASA National "
         "Snow and Ice Data Center Distributed Active Archive Center. https://doi.org/10.5067/ATLAS/ATL08"
+    ),
+)
+
+ATL03 = Product(
+    name="ATL03",
+    title="ICESat-2 ATL03: geolocated photons",
+    kind="track",
+    groups=BEAMS,
+    rates=(),
+    variables={},
+    epoch=EPOCH,
+    name_pattern=_name_pattern("ATL03"),
+    longest=LONGEST,
+    fill=FILL,
+    catalogued=(Catalogued(provider="cmr", name="ATL03"),),
+    identity=IDENTITY,
+    citation=(
+        "Neumann, T. A. et al. ATLAS/ICESat-2 L2A Global Geolocated Photon Data (ATL03). NASA National Snow "
+        "and Ice Data Center Distributed Active Archive Center. https://doi.org/10.5067/ATLAS/ATL03"
     ),
 )

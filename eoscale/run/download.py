@@ -104,7 +104,7 @@ def _placed(granules: Sequence[Granule], folder: Path) -> Iterator[tuple[Granule
     """Yield where each goes: by its own name, and no two at one place."""
     taken: set[str] = set()
     for granule in granules:
-        name = copies.safe_name(unquote(urlsplit(granule.url).path))
+        name = copies.safe_name(unquote(urlsplit(granule.whole).path))
         if name.lower() in taken:  # some disks know no case
             name = f"{hashlib.sha256(granule.id.encode()).hexdigest()[:8]}-{name}"
         taken.add(name.lower())
@@ -113,7 +113,7 @@ def _placed(granules: Sequence[Granule], folder: Path) -> Iterator[tuple[Granule
 
 def _one(granule: Granule, path: Path) -> _Copied:
     try:
-        right = copies.copy(granule.url, path, size=granule.size, checksum=granule.checksum)
+        right = copies.copy(granule.whole, path, size=granule.size, checksum=granule.checksum)
     except (AccessError, GranuleError) as error:
         return _Copied(id=granule.id, path="", status="failed", reason=f"{type(error).__name__}: {error}")
     except OSError as error:

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from eoscale.access import filesystems, objects, stores
 from eoscale.access.loop import run
-from eoscale.catalog import listing
+from eoscale.catalog import tables
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
 from eoscale.errors import AccessError, CatalogError, EoscaleError, ForbiddenError
 from eoscale.model.granule import ROUTES, Granule, GranuleList
+from eoscale.model.vocabulary import Search
 from eoscale.products import ATL06, ATL08
 from tests.servers.buckets import BucketServer
 from tests.servers.ranges import RangeServer
@@ -81,7 +82,7 @@ class TestListing(CatalogLaws):
             "saved": [f"{tmp_path}/list.parquet"],
         }[str(request.param)]
         if request.param == "saved":
-            listing.save(Listing(files).search(QUERY), tmp_path / "list.parquet")
+            tables.save(Listing(files).search(QUERY), tmp_path / "list.parquet")
         return Case(catalog=Listing(places), query=QUERY, found=6, foreign=2)
 
 
@@ -186,10 +187,12 @@ def test_a_version_that_does_not_match_is_an_error_that_names_both(tmp_path: Pat
     touch(tmp_path, *NAMES, NAMES[0].replace("_002_", "_006_"))
     place = f"{tmp_path}/*.h5"
     with pytest.raises(CatalogError, match="version 006 was asked for, the list has 002"):
-        Listing([place]).search(Query(product=ATL06, version="006"))
+        Listing([place]).search(Query(product=ATL06, search=Search(version="006")))
     with pytest.raises(CatalogError, match="version 6 was asked for, the list has 002, 006"):
-        Listing([place]).search(Query(product=ATL06, version="6"))
-    assert len(Listing([f"{tmp_path}/*_006_*"]).search(Query(product=ATL06, version="006"))) == 1
+        Listing([place]).search(Query(product=ATL06, search=Search(version="6")))
+    assert (
+        len(Listing([f"{tmp_path}/*_006_*"]).search(Query(product=ATL06, search=Search(version="006")))) == 1
+    )
 
 
 START = moment("2019-06-13T06:51:09")
@@ -229,7 +232,7 @@ def test_a_stated_end_counts_more_than_the_longest_granule(tmp_path: Path) -> No
     short = Granule(
         id=NAMES[0], product="ATL06", urls={"file": "/a.h5"}, start=START, end=START + np.timedelta64(10, "s")
     )
-    listing.save(GranuleList(granules=[short]), tmp_path / "list.parquet")
+    tables.save(GranuleList(granules=[short]), tmp_path / "list.parquet")
     for after, kept in ((10, 1), (11, 0)):
         start = START + np.timedelta64(after, "s")
         query = Query(product=ATL06, period=(start, start + MINUTE))
@@ -352,8 +355,8 @@ def described() -> GranuleList:
 
 def test_a_saved_list_comes_back_whole_with_what_was_dropped(tmp_path: Path) -> None:
     saved = described()
-    listing.save(saved, tmp_path / "new" / "list.parquet")
-    loaded = listing.load(str(tmp_path / "new" / "list.parquet"))
+    tables.save(saved, tmp_path / "new" / "list.parquet")
+    loaded = tables.load(str(tmp_path / "new" / "list.parquet"))
     assert loaded == saved
     for back, granule in zip(loaded, saved, strict=True):
         assert (back.urls, back.start, back.end) == (granule.urls, granule.start, granule.end)
@@ -363,7 +366,7 @@ def test_a_saved_list_comes_back_whole_with_what_was_dropped(tmp_path: Path) -> 
 
 
 def test_a_saved_list_is_a_geoparquet_file_that_others_read(tmp_path: Path) -> None:
-    listing.save(described(), tmp_path / "list.parquet")
+    tables.save(described(), tmp_path / "list.parquet")
     frame = gpd.read_parquet(tmp_path / "list.parquet")
     assert frame.crs == "EPSG:4326"
     assert sorted(frame["id"]) == sorted([*NAMES[:2]] * 2)
@@ -373,11 +376,11 @@ def test_a_saved_list_is_a_geoparquet_file_that_others_read(tmp_path: Path) -> N
 def test_a_parquet_that_is_no_list_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "list.parquet"
     path.write_bytes(b"PAR1 and no more")
-    with pytest.raises(CatalogError, match="is no granule list in GeoParquet"):
-        listing.load(str(path))
+    with pytest.raises(CatalogError, match="no granule list"):
+        tables.load(str(path))
     pd.DataFrame({"id": ["a"]}).to_parquet(path)
-    with pytest.raises(CatalogError, match="is no granule list in GeoParquet"):
-        listing.load(str(path))
+    with pytest.raises(CatalogError, match="no granule list"):
+        tables.load(str(path))
     gpd.GeoDataFrame({"id": ["a"]}, geometry=[shapely.Point(0, 0)], crs="EPSG:4326").to_parquet(path)
     with pytest.raises(CatalogError, match="has no column"):
         Listing([str(path)]).search(QUERY)
@@ -389,10 +392,10 @@ def test_a_list_that_lacks_a_column_or_holds_nonsense_in_it_is_refused(tmp_path:
     frame = described().to_dataframe()
     frame.drop(columns=column).to_parquet(path)
     with pytest.raises(CatalogError, match=f"is no granule list: .*{column}"):
-        listing.load(str(path))
+        tables.load(str(path))
     frame.assign(size=np.nan).to_parquet(path)
     with pytest.raises(CatalogError, match="is no granule list"):
-        listing.load(str(path))
+        tables.load(str(path))
 
 
 def test_a_list_of_urls_in_a_bucket_is_read_from_the_service_that_is_named(

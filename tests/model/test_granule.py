@@ -21,7 +21,9 @@ def _granule(name: str, **facts: object) -> Granule:
 
 def _facts(granule: Granule) -> tuple[object, ...]:
     """Return everything a granule knows, also what its equality leaves out."""
-    return (granule, dict(granule.urls), granule.start, granule.end, granule.footprint)
+    urls, links = dict(granule.urls), dict(granule.links)
+    beside = (granule.modified, granule.provider, granule.footprint)
+    return (granule, urls, links, granule.start, granule.end, *beside)
 
 
 @settings(max_examples=30)
@@ -52,6 +54,7 @@ def test_a_table_gives_the_list_back(listed: GranuleList) -> None:
     again = GranuleList.from_dataframe(frame)
     assert frame.crs == "EPSG:4326"
     assert again == listed
+    assert again.truncated == listed.truncated
     assert [_facts(granule) for granule in again] == [_facts(granule) for granule in listed]
     dropped = [(reason, *_facts(granule)) for granule, reason in listed.dropped]
     assert [(reason, *_facts(granule)) for granule, reason in again.dropped] == dropped

@@ -135,6 +135,16 @@ def test_a_path_in_no_rate_is_refused_with_the_groups_that_are() -> None:
 
 @pytest.mark.parametrize("known", REGISTRY.values(), ids=REGISTRY)
 def test_a_registered_product_agrees_with_itself(known: Product) -> None:
+    groups = known.pattern.groupindex.keys()
+    assert {*known.identity, *known.preference, "start", "version"} <= groups
+    assert known.catalogued
+    if not known.readable:
+        assert not known.variables
+        with pytest.raises(
+            RecipeError, match=f"{known.name} can be searched for and downloaded, and not yet"
+        ):
+            known.path("anything/at_all")
+        return
     assert all(known.rate(name).longitude for name in known.variables)
     assert all(known.rate(place) for place in (known.rates[0].latitude, known.rates[0].time))
     for rule in known.quality.values():
@@ -152,5 +162,28 @@ def test_an_unregistered_product_names_the_nearest() -> None:
     assert product("ATL08") is ATL08
     with pytest.raises(RecipeError, match="no product 'atl6' is registered; did you mean ATL06"):
         product("atl6")
-    with pytest.raises(RecipeError, match="did you mean ATL06, ATL08"):
+    with pytest.raises(RecipeError, match="did you mean GEDI0"):
         product("GEDI")
+
+
+@pytest.mark.parametrize(
+    ("name", "identity", "version"),
+    [
+        ("ATL06_20190405123456_01010303_006_02", ("0101", "03", "03"), "006"),
+        ("GEDI02_A_2019108080338_O01964_02_T05337_02_003_01_V002", ("01964", "02"), "002"),
+        ("ECA_EXBA_ATL_FM__2A_20250620T131444Z_20250620T145502Z_05999E", ("05999", "E"), "BA"),
+        (
+            "S3A_OL_1_EFR____20180602T181007_20180602T181307_20180603T230737_0179_032_027_1620_LN1_O_NT_002",
+            ("S3A", "032", "027", "1620"),
+            "002",
+        ),
+    ],
+)
+def test_a_name_tells_the_observation_and_its_version(
+    name: str, identity: tuple[str, ...], version: str
+) -> None:
+    (known,) = (each for each in REGISTRY.values() if each.pattern.fullmatch(name))
+    found = known.pattern.fullmatch(name)
+    assert found is not None
+    assert tuple(found[part] for part in known.identity) == identity
+    assert found["version"] == version

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from eoscale.errors import RecipeError
 from eoscale.model.product import Product
 from eoscale.model.recipe import Recipe, schema
-from eoscale.model.vocabulary import STATISTICS, By, Synthetic
+from eoscale.model.vocabulary import STATISTICS, By, Crossing, Duplicates, Synthetic
 
 _TEXT = """\
 title: Ice
@@ -215,31 +216,52 @@ def test_what_is_no_period_is_refused_with_its_line(period: str, reason: str) ->
     _refused(_with(f"period: {period}"), f"^line 11: `period{reason}")
 
 
-_LATER = [
-    *(
-        (f"search: {{{word}: 1}}", 11, f"search.{word}")
-        for word in (
-            "provider",
-            "collections",
-            "concept_id",
-            "name",
-            "filter",
-            "frame",
-            "orbit",
-            "rgt",
-            "cycle",
-            "cloud_hosted",
-            "timeliness",
-            "max_items",
-        )
-    ),
-    ("duplicates: newest", 11, "duplicates"),
-]
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("{cycle: 3, orbit: [1, 2]}", {"cycle": (3,), "orbit": (1, 2)}),
+        ("{concept_id: C2027878642-NSIDC_CPRD}", {"concept_id": ("C2027878642-NSIDC_CPRD",)}),
+        ("{rgt: [384, 12], frame: E}", {"rgt": (384, 12), "frame": ("E",)}),
+        ("{rgt: crossing, timeliness: NT}", {"rgt": "crossing", "timeliness": "NT"}),
+        ("{rgt: {orbits: tracks.gpkg, within: 5}}", {"rgt": Crossing(orbits="tracks.gpkg", within=5)}),
+        ("{cloud_hosted: true, max_items: 5}", {"cloud_hosted": True, "max_items": 5}),
+        (
+            "{provider: maap, filter: orbitNumber > 5000}",
+            {"provider": "maap", "filter": "orbitNumber > 5000"},
+        ),
+    ],
+)
+def test_words_of_a_search_are_one_value_or_several(search: str, found: dict[str, object]) -> None:
+    recipe = Recipe.from_yaml(_with(f"search: {search}"))
+    assert {name: getattr(recipe.search, name) for name in found} == found
+    assert Recipe(**recipe.words()) == recipe
 
 
-@pytest.mark.parametrize(("line", "number", "word"), _LATER, ids=[word for _, _, word in _LATER])
-def test_a_word_of_a_later_version_says_not_yet_and_its_line(line: str, number: int, word: str) -> None:
-    _refused(_with(line), f"^line {number}: `{word}` .*is not yet supported by this version of eoscale")
+@pytest.mark.parametrize(
+    ("search", "fault"),
+    [
+        ("{rgt: 1388}", "search.rgt.*less than or equal to 1387"),
+        ("{cycle: many}", "`search.cycle"),
+        ("{max_items: 0}", "`search.max_items` should be greater than 0"),
+        ("{concept_id: ATL03}", "search.concept_id.*should match pattern"),
+        ("{cloud_hosted: maybe}", "`search.cloud_hosted` is text: expected true or false"),
+        ("{timeliness: late}", "`search.timeliness` should be 'NR', 'ST' or 'NT'"),
+        ("{framme: E}", "`search.framme` is no word of a recipe; did you mean frame?"),
+        ("{rgt: {whithin: 3}}", "did you mean within?"),
+    ],
+)
+def test_a_word_of_a_search_that_says_nothing_is_refused_with_its_line(search: str, fault: str) -> None:
+    _refused(_with(f"search: {search}"), f"^line 11: .*{re.escape(fault) if '?' in fault else fault}")
+
+
+def test_of_duplicates_the_newest_all_or_pinned_ones_are_kept() -> None:
+    assert Recipe.from_yaml(_TEXT).duplicates == "newest"
+    assert Recipe.from_yaml(_with("duplicates: keep")).duplicates == "keep"
+    pinned = Recipe.from_yaml(_with('duplicates: {version: "005"}'))
+    assert pinned.duplicates == Duplicates(version="005")
+    assert Recipe(**pinned.words()) == pinned
+    _refused(_with("duplicates: oldest"), "^line 11: `duplicates` should be 'newest' or 'keep'")
+    _refused(_with("duplicates: {version: 5}"), "write it in quotes")
 
 
 @pytest.mark.parametrize("output", ["parquet", "csv", "json"])

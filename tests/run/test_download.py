@@ -11,7 +11,7 @@ import pytest
 
 from eoscale import synthetic
 from eoscale.access import keeper
-from eoscale.catalog import listing
+from eoscale.catalog import tables
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
 from eoscale.model.granule import GranuleList
@@ -90,7 +90,7 @@ def test_two_of_one_name_are_two_files(maap: Maap, tmp_path: Path) -> None:
 def test_the_command_tells_and_its_status_says_whether_all_are_there(maap: Maap, tmp_path: Path) -> None:
     granules = list(there(maap, tmp_path / "made"))
     for status, told in ((0, "6 found, 6 copied, 0 failed"), (3, "6 found, 5 copied, 1 failed")):
-        listing.save(GranuleList(granules=granules), tmp_path / "granules.parquet")
+        tables.save(GranuleList(granules=granules), tmp_path / "granules.parquet")
         done = eoscale("download", "granules.parquet", f"here{status}", "--json", folder=tmp_path)
         assert done.status == status, done.err
         facts = json.loads(done.out)

@@ -9,6 +9,7 @@ import pytest
 
 from eoscale.catalog.search import Catalog, Query
 from eoscale.errors import CatalogError
+from eoscale.model.vocabulary import Search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,4 +67,4 @@ class CatalogLaws:
 
     def test_another_version_than_the_one_asked_for_is_an_error(self, case: Case) -> None:
         with pytest.raises(CatalogError, match="version 999 was asked for"):
-            case.catalog.search(replace(case.query, version="999"))
+            case.catalog.search(replace(case.query, search=Search(version="999")))
