@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import time
+import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from email.utils import parsedate_to_datetime
@@ -25,6 +26,8 @@ from eoscale.errors import AccessError, ChangedError, CredentialsError, Forbidde
 
 _LONGEST = 2**16
 """Bytes of an answer that is no granule: a token, keys, or why something is refused."""
+_MOST = 2**28
+"""Bytes of a page of a catalogue."""
 _PIECE = 2**20
 """Bytes of an object that is given as a whole which are written at once."""
 _PLACE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -78,6 +81,51 @@ async def document(url: str, sign: Sign = unsigned) -> Document:
     async with _translated(url), AsyncExitStack() as stack:
         answer = await redirects.answer(url, {}, stack, sign)
         return Document(await _short(url, answer), answer.headers.get("Date", ""))
+
+
+class Reply(NamedTuple):
+    """What a service answered, whole."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    """Looked up in any case of letters."""
+
+
+async def reply(
+    url: str, headers: Mapping[str, str], form: str | None = None, sign: Sign = unsigned
+) -> Reply:
+    """Return the answer of a service to a GET, or to the POST of a form, which follows no redirect.
+
+    Raises
+    ------
+    Refused
+        If it is one of status 300 or more that says nothing of logins and rights.
+    AccessError, Transient
+        If the service cannot be reached, wants a login or a right, or answers at more than 256 MiB.
+    """
+    sent = {**headers, "Accept-Encoding": "gzip"}
+    async with _translated(url), AsyncExitStack() as stack:
+        if form is None:
+            answer = await redirects.answer(url, sent, stack, sign)
+        else:
+            answer = await stack.enter_async_context(redirects.posted(url, sent, form, sign))
+        if answer.status in PASSING or answer.status in (401, 403):
+            told = (await answer.content.read(_LONGEST)).decode(errors="replace")
+            raise _refusal(url, answer, reason(told))
+        if answer.status >= 300:
+            raise Refused(answer.status, (await _unpacked(url, answer, _LONGEST)).decode(errors="replace"))
+        return Reply(await _unpacked(url, answer, _MOST), answer.headers)
+
+
+async def _unpacked(url: str, answer: aiohttp.ClientResponse, most: int) -> bytes:
+    """Return the body of an answer; some kilobytes may unpack to any number of gigabytes."""
+    packed = answer.headers.get("Content-Encoding") == "gzip"
+    unpack, body = zlib.decompressobj(wbits=31), bytearray()
+    async for piece in answer.content.iter_chunked(_PIECE):
+        body += unpack.decompress(piece, most + 1 - len(body)) if packed else piece
+        if len(body) > most:
+            raise AccessError(f"{scrub(url)} answers at more than {most / 1e6:,.0f} MB: expected less")
+    return bytes(body)
 
 
 async def opening(url: str, nbytes: int, sign: Sign = unsigned) -> tuple[Head, memoryview]:

@@ -182,7 +182,7 @@ def _signed(parts: SplitResult) -> bool:
 
 
 def _belongs(parts: SplitResult, hosts: _Hosts) -> bool:
-    host = parts.netloc.lower().removesuffix(":443")
+    host = parts.netloc.lower().removesuffix(":443").removesuffix(":")
     services = (urlsplit(endpoints.service(name).lower()) for name in hosts.services)
     known = {(each.scheme, each.netloc.removesuffix(":443")) for each in services}
     more = os.environ.get(hosts.more, "").lower().split(",")

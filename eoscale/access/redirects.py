@@ -171,6 +171,24 @@ async def answer(
 
 
 @asynccontextmanager
+async def posted(
+    url: str, headers: Mapping[str, str], form: str, sign: Sign = unsigned
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """Yield the answer to the POST of an encoded form, which follows no redirect.
+
+    Raises
+    ------
+    ForbiddenError
+        If the URL must not be asked.
+    aiohttp.ClientError, OSError, ValueError
+        If the host does not answer.
+    """
+    sent = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
+    async with _hop(_client(), url, sent, sign, form) as answer:
+        yield answer
+
+
+@asynccontextmanager
 async def _followed(
     client: _Client, url: str, headers: Mapping[str, str], sign: Sign
 ) -> AsyncIterator[tuple[str, aiohttp.ClientResponse]]:
@@ -189,24 +207,24 @@ async def _followed(
 
 @asynccontextmanager
 async def _hop(
-    client: _Client, url: str, headers: Mapping[str, str], sign: Sign
+    client: _Client, url: str, headers: Mapping[str, str], sign: Sign, form: str | None = None
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """Yield what one host answers to a request, which is made again if its bearer is refused for another."""
     endpoints.check(url)
     bearer = await sign(url, None)
     async with AsyncExitStack() as stack:
-        answer = await stack.enter_async_context(_asked(client, url, headers, bearer))
+        answer = await stack.enter_async_context(_asked(client, url, headers, bearer, form))
         if bearer and providers.looks_expired(bearer.name, answer.status):
             renewed = await sign(url, bearer)
             if renewed:
                 await stack.aclose()
-                answer = await stack.enter_async_context(_asked(client, url, headers, renewed))
+                answer = await stack.enter_async_context(_asked(client, url, headers, renewed, form))
         yield answer
 
 
 @asynccontextmanager
 async def _asked(
-    client: _Client, url: str, headers: Mapping[str, str], bearer: Credential | None
+    client: _Client, url: str, headers: Mapping[str, str], bearer: Credential | None, form: str | None
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     origin, address, sent = _origin(url), URL(url, encoded=True), dict(headers)
     if bearer:
@@ -217,7 +235,9 @@ async def _asked(
         cookies = client.jars[origin].filter_cookies(address).output(attrs=[], header="", sep=";").strip()
         if cookies:
             sent["Cookie"] = cookies
-    async with client.session.get(address, headers=sent, allow_redirects=False) as answer:
+    method = "GET" if form is None else "POST"
+    asked = client.session.request(method, address, data=form, headers=sent, allow_redirects=False)
+    async with asked as answer:
         if answer.cookies:
             client.jars[origin].update_cookies(answer.cookies, address)
         if answer.status in _REDIRECTS or answer.cookies:
