@@ -29,6 +29,7 @@ from eoscale.run import prepare as plan
 from eoscale.run.broker import connect
 from eoscale.run.download import download
 from eoscale.run.indexing import index
+from eoscale.steps.searched import search
 
 if TYPE_CHECKING:
     from eoscale.lazy import aggregate, open  # noqa: A004  as xarray, zarr and rasterio have it
@@ -61,6 +62,7 @@ __all__ = [
     "plan",
     "product",
     "run",
+    "search",
 ]
 
 

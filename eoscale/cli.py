@@ -20,12 +20,15 @@ from rich.console import Console
 
 from eoscale import synthetic
 from eoscale.access.endpoints import index_store
+from eoscale.catalog import cmr
+from eoscale.catalog import tables as granule_tables
 from eoscale.errors import AccessError, CatalogError, EoscaleError, IncompleteRunError, RecipeError, scrub
 from eoscale.model.recipe import Recipe
 from eoscale.plot import report, rows, tables, totals
 from eoscale.products import REGISTRY, product
 from eoscale.run import Plan, logs, prepare, target
 from eoscale.run import run as run_recipe
+from eoscale.run.bind import granules_of
 from eoscale.run.doctor import examine
 from eoscale.run.download import download
 from eoscale.run.indexing import index
@@ -128,6 +131,36 @@ def plan(
     _tell(planned.facts(), as_json=as_json)
 
 
+@app.command(name="search")
+def search_granules(
+    recipe: Annotated[Path | None, typer.Argument(metavar="RECIPE", help="A YAML file.")] = None,
+    *,
+    to: Annotated[
+        Path | None, typer.Option("--to", "-o", metavar="LIST", help="GeoParquet that keeps the list.")
+    ] = None,
+    collections: Annotated[
+        str | None, typer.Option(metavar="NAME", help="List NASA's collections of a short name instead.")
+    ] = None,
+    change: Changes = None,
+    as_json: Json = False,
+) -> None:
+    """Find the granules of a recipe, all of them, and keep the list."""
+    if (recipe is None) == (collections is None):
+        raise RecipeError("say what to search for: a RECIPE, or --collections NAME")
+    if collections is not None:
+        found = cmr.collections(collections)
+        if as_json:
+            _print({"collections": found.to_dict("records")})
+        else:
+            _out.print(tables.collections(found), highlight=False)
+        return
+    listed = granules_of(_recipe(cast("Path", recipe), change))
+    if to is not None:
+        granule_tables.save(listed, to)
+    facts = totals.searched(listed.to_dataframe()) | ({"list": str(to)} if to else {})
+    _tell(facts, as_json=as_json)
+
+
 @app.command(name="index")
 def build_indexes(
     granules: Annotated[str, typer.Argument(metavar="LIST", help="A glob, a text file of URLs, or a list.")],
@@ -163,7 +196,7 @@ def plot(
     to: Annotated[Path | None, typer.Option("--to", "-o", metavar="PNG")] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw a picture of a result."""
+    """Draw a picture of a result, or of where the granules of a list are."""
     picture = _picture(place(output), to or _page(output, ".png"), variable)
     _tell({"picture": str(picture)}, as_json=as_json)
 
@@ -308,8 +341,11 @@ def _status(error: EoscaleError) -> int:
 
 
 def _plan(recipe: Path, granules: str | None, sample: int | None, changes: list[str] | None) -> Plan:
-    words = dict(_pair(change) for change in changes or ())
-    return prepare(Recipe.from_file(recipe, words), granules=granules, sample=sample)
+    return prepare(_recipe(recipe, changes), granules=granules, sample=sample)
+
+
+def _recipe(path: Path, changes: list[str] | None) -> Recipe:
+    return Recipe.from_file(path, dict(_pair(change) for change in changes or ()))
 
 
 def _page(output: str, ending: str) -> Path:
@@ -319,10 +355,12 @@ def _page(output: str, ending: str) -> Path:
 
 
 def _picture(output: Place, to: Path, variable: str | None = None) -> Path:
-    from eoscale.plot import maps  # noqa: PLC0415  brings matplotlib, which takes seconds
+    from eoscale.plot import footprints, maps  # noqa: PLC0415  brings matplotlib, which takes seconds
 
     if publish.is_file(output):
         with places.near(output) as table:
+            if granule_tables.is_list(table):
+                return footprints.save(granule_tables.load(str(table)).to_dataframe(), to)
             return maps.save(rows.gridded(table, variable=variable), to)
     return maps.save(open_cube(output), to, variable=variable)
 

@@ -49,6 +49,8 @@ _ARCHIVES: Mapping[str, str] = {
     "https://data.laadsdaac.earthdatacloud.nasa.gov/s3credentials": r"prod-lads",
 }
 """Buckets of NASA's archives, by who gives keys for them."""
+_named: dict[str, str] = {}
+"""Who gives keys for buckets, as catalogues have named them to this process."""
 ARCHIVES_REGION = "us-west-2"
 """Of AWS, where NASA's archives are, and from where alone their buckets can be read."""
 _LOGINS: Mapping[str, str] = {
@@ -108,15 +110,27 @@ def keys(bucket: str) -> str:
     """
     if bucket == "eodata":
         return CDSE_KEYS
-    found = _giver(bucket)
+    found = _named.get(bucket) or _giver(bucket)
     return found and (endpoints.service("EOSCALE_S3CREDENTIALS_URL") or found)
+
+
+def learn(givers: Mapping[str, str]) -> None:
+    """Take who gives keys for some buckets from a catalogue, if it names hosts of NASA.
+
+    Examples
+    --------
+    >>> learn({"asf-cumulus-prod-x": "https://sentinel1.asf.earthdatacloud.nasa.gov/s3credentials",
+    ...        "my-own": "https://example.org/s3credentials"})
+    >>> keys("asf-cumulus-prod-x"), keys("my-own")
+    ('https://sentinel1.asf.earthdatacloud.nasa.gov/s3credentials', '')
+    """
+    _named.update({bucket: giver for bucket, giver in givers.items() if _is_giver(giver)})
 
 
 def gives_keys(address: str) -> bool:
     """Return whether an address is one that gives keys of NASA's archives."""
-    return address in _ARCHIVES or (
-        bool(address) and address == endpoints.service("EOSCALE_S3CREDENTIALS_URL")
-    )
+    known = {*_ARCHIVES, *_named.values(), endpoints.service("EOSCALE_S3CREDENTIALS_URL")}
+    return bool(address) and address in known
 
 
 def looks_expired(name: str, status: int) -> bool:
@@ -171,6 +185,10 @@ def why_forbidden(bucket: str, name: str, region: str) -> str:
         else f", or this is not {ARCHIVES_REGION}, where alone they are good: then read it by https"
     )
     return f"no right to this collection{unsure}"
+
+
+def _is_giver(address: str) -> bool:
+    return urlsplit(address).path.endswith("/s3credentials") and bearer(address) == EARTHDATA
 
 
 def _giver(bucket: str) -> str:

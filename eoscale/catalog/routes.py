@@ -16,7 +16,8 @@ def routed(granules: GranuleList, here: Callable[[], str] = region.here) -> tupl
     """Return granules without the routes that cannot be taken from here, and what was chosen.
 
     Buckets of NASA's archives are read from their own region alone. A granule that is known by its bucket
-    and by https goes by the bucket there, and by https from anywhere else.
+    and by https goes by the bucket there, and by https from anywhere else. Who gives keys for the buckets
+    is learnt from the list.
 
     Parameters
     ----------
@@ -40,6 +41,7 @@ def routed(granules: GranuleList, here: Callable[[], str] = region.here) -> tupl
     >>> found[0].url, told
     ('https://data.example.org/a.h5', '1 by https: this is not known to be us-west-2')
     """
+    providers.learn(granules.givers)
     choices = [_has_choice(granule) for granule in granules]
     if not any(choices):
         return granules, ""
@@ -55,7 +57,7 @@ def routed(granules: GranuleList, here: Callable[[], str] = region.here) -> tupl
     why = f"this is {place}" if place else f"this is not known to be {providers.ARCHIVES_REGION}"
     ways = Counter(one.url.partition(":")[0] for one, choice in zip(kept, choices, strict=True) if choice)
     told = ", ".join(f"{number:,} by {way}" for way, number in sorted(ways.items()))
-    return GranuleList(granules=kept, dropped=granules.dropped), f"{told}: {why}"
+    return replace(granules, granules=kept), f"{told}: {why}"
 
 
 def _has_choice(granule: Granule) -> bool:

@@ -45,7 +45,9 @@ class Query:
     def __post_init__(self) -> None:
         known = self.product.pattern.groupindex
         strange = [
-            word for word in (*_NUMBERS, "frame", "timeliness") if self._wanted(word) and word not in known
+            word
+            for word in (*_NUMBERS, "frame", "timeliness")
+            if getattr(self.search, word) and word not in known
         ]
         if strange:
             raise RecipeError(

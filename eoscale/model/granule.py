@@ -175,8 +175,9 @@ class GranuleList(Digested, Sequence[Granule]):
         return self.filter(lambda granule: granule.id not in theirs, reason="in the list taken away")
 
     def content(self) -> object:
-        """Return the granules, and the ids and reasons of those that were dropped."""
-        return (tuple(self.granules), tuple((granule.id, reason) for granule, reason in self.dropped))
+        """Return the granules, the ids and reasons of those that were dropped, and whether there are more."""
+        dropped = tuple((granule.id, reason) for granule, reason in self.dropped)
+        return (tuple(self.granules), dropped, self.truncated)
 
     @property
     def found(self) -> int:
@@ -187,6 +188,15 @@ class GranuleList(Digested, Sequence[Granule]):
     def nbytes(self) -> int:
         """Bytes of all kept granules of known size."""
         return sum(granule.size for granule in self.granules)
+
+    @property
+    def givers(self) -> dict[str, str]:
+        """Who gives keys for the buckets that granules are in, as their catalogue names them."""
+        return {
+            urlsplit(one.urls["s3"]).netloc: one.links["s3credentials"]
+            for one in self
+            if "s3" in one.urls and "s3credentials" in one.links
+        }
 
     def keep(self, positions: set[int], *, reason: str) -> GranuleList:
         """Return the list with only the granules at some positions; the others dropped for a reason."""

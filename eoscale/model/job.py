@@ -104,7 +104,7 @@ class Job(Digested):
         """Digest of what is asked of each row, but for its time."""
         axes = [axis for axis in self.axes if not isinstance(axis, Period)]
         product = _PRODUCT.dump_python(self.product, mode="json")
-        words = self.recipe.words(without=_HOW | {"period", "title", "zarr_format"})
+        words = self.recipe.words(without=_HOW | {"period", "title", "zarr_format", "search", "duplicates"})
         return digest((FORMAT, words, product, self.region, axes or self.curve))
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -59,8 +59,9 @@ class Recipe(Words):
     """UTC, half-open: clips rows by observation time."""
     region: str | tuple[float, float, float, float] | None = None
     """A file of polygons, or west, south, east, north."""
-    variables: tuple[str, ...] | dict[str, str] = Field(min_length=1)
-    """Names of the product or paths in its groups; a mapping gives them new names."""
+    variables: Annotated[tuple[str, ...] | dict[str, str], Field(min_length=1)] = ()
+    """Names of the product or paths in its groups; a mapping gives them new names. A recipe that is only
+    searched for needs none."""
     quality: str | None = None
     """A preset of the product."""
     where: str | None = None
@@ -178,7 +179,8 @@ class Recipe(Words):
 
     def __repr__(self) -> str:
         name = self.product if isinstance(self.product, str) else self.product.name
-        return f"<Recipe {self.title or 'without title'}: {', '.join(self.columns)} of {name}>"
+        columns = ", ".join(self.columns) or "granules"
+        return f"<Recipe {self.title or 'without title'}: {columns} of {name}>"
 
     __str__ = __repr__
 

@@ -68,7 +68,7 @@ def gridded(output: Path, *, variable: str | None = None) -> xr.Dataset:
     ...     float(gridded(table).h_li_mean.max())
     101.0
     """
-    box = _box(batches(output, []))
+    box = extent(batches(output, []))
     if box is None:
         raise IncompleteRunError(f"{output} holds no row to draw")
     name = _chosen(names(output), variable)
@@ -100,7 +100,7 @@ def _chosen(columns: Sequence[str], variable: str | None) -> str:
     return variable
 
 
-def _box(places: Iterable[Columns]) -> tuple[str, Box] | None:
+def extent(places: Iterable[Columns]) -> tuple[str, Box] | None:
     """Return the CRS that suits all places, and their bounds in it; None where there is no place.
 
     Degrees are within -180 to 180, or 0 to 360 where that box is less than half as wide.

@@ -36,6 +36,18 @@ def facts(told: Mapping[str, object]) -> Table:
     return grid
 
 
+def collections(found: pd.DataFrame) -> Table:
+    """Return a table of collections: what to ask a catalogue for."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("concept_id", "short_name", "version", "provider", "cloud_hosted"):
+        table.add_column(column.replace("_", " "), no_wrap=True)
+    table.add_column("title", overflow="fold")
+    for each in found.to_dict("records"):
+        cells = [each[name] for name in ("concept_id", "short_name", "version", "provider")]
+        table.add_row(*map(Text, cells), "yes" if each["cloud_hosted"] else "no", Text(each["title"]))
+    return table
+
+
 def product(known: Product) -> Group:
     """Return a table of a product's variables, and its presets of quality with where they are from."""
     table = Table(title=known.title, title_justify="left", box=None, pad_edge=False)

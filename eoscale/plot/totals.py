@@ -9,6 +9,8 @@ import pandas as pd
 
 from eoscale.model.receipt import REFUSALS, STATUSES
 
+_MOST_REASONS = 8
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
@@ -102,6 +104,39 @@ def indexed(told: pd.DataFrame) -> dict[str, str]:
         "read": f"{told['requests'].sum():,} requests, {told['bytes'].sum() / 1e6:,.1f} MB of metadata",
         "by libhdf5": f"{(told['fallback'] != '').sum():,} granules",
     }
+
+
+def searched(granules: pd.DataFrame) -> dict[str, str]:
+    """Return what a search came to, as lines for a person.
+
+    Parameters
+    ----------
+    granules : pandas.DataFrame
+        One row per granule, as :meth:`GranuleList.to_dataframe` returns them.
+
+    Examples
+    --------
+    >>> searched(pd.DataFrame({"dropped": ["", "", "outside the period"], "size": [10, 2_500_000, 1],
+    ...                        "start": pd.to_datetime(["2024-04-01", "2024-06-02", None]),
+    ...                        "truncated": [False] * 3}))
+    {'granules': '3 found, 2 kept', 'dropped': '1 outside the period', 'weigh': '2.5 MB', ...}
+    """
+    kept = granules[granules["dropped"] == ""]
+    reasons = granules["dropped"][granules["dropped"] != ""].value_counts()
+    unknown = int((kept["size"] == 0).sum())
+    facts = {
+        "granules": f"{len(granules):,} found, {len(kept):,} kept",
+        "dropped": "; ".join(
+            f"{number:,} {reason}" for reason, number in reasons.head(_MOST_REASONS).items()
+        ),
+        "weigh": f"{kept['size'].sum() / 1e6:,.1f} MB"
+        + (f", without {unknown:,} of unknown size" if unknown else ""),
+        "begin": f"from {kept['start'].min()} to {kept['start'].max()}"
+        if kept["start"].notna().any()
+        else "",
+        "truncated": "yes: the catalogue has more" if granules["truncated"].any() else "",
+    }
+    return {name: fact for name, fact in facts.items() if fact}
 
 
 def downloaded(told: pd.DataFrame) -> dict[str, str]:

@@ -38,4 +38,18 @@ def product(name: str) -> Product:
     return REGISTRY[name]
 
 
-__all__ = ["ATL06", "ATL08", "REGISTRY", "product"]
+__all__ = [
+    "ACM_CAP_2B",
+    "ATL03",
+    "ATL06",
+    "ATL08",
+    "ATL_FM__2A",
+    "CPR_CLD_2A",
+    "GEDI02_A",
+    "GEDI02_B",
+    "GEDI04_A",
+    "MSI_COP_2A",
+    "OL_1_EFR",
+    "REGISTRY",
+    "product",
+]

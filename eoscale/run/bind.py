@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from eoscale.catalog.choice import catalog
+from eoscale.catalog.duplicates import Policy
 from eoscale.catalog.listing import Listing
 from eoscale.catalog.search import Query
 from eoscale.errors import RecipeError
@@ -16,6 +18,18 @@ from eoscale.model.recipe import Recipe
 from eoscale.model.region import Region
 from eoscale.model.vocabulary import Synthetic
 from eoscale.products import product
+
+
+def granules_of(recipe: Recipe) -> GranuleList:
+    """Return the granule list of a recipe.
+
+    Raises
+    ------
+    RecipeError, CatalogError, AccessError
+        As :func:`bind`.
+    """
+    known, region = _product(recipe), _region(recipe)
+    return _listed(recipe, None, known, region)
 
 
 def bind(recipe: Recipe, granules: GranuleList | str | None = None, *, sample: int | None = None) -> Job:
@@ -32,20 +46,32 @@ def bind(recipe: Recipe, granules: GranuleList | str | None = None, *, sample: i
     Raises
     ------
     RecipeError
-        If product, region, variables or axes cannot be, or there is nothing to make granules from.
+        If product, region, variables or axes cannot be, or there is no catalogue of the product.
     CatalogError
-        If the granules cannot be listed.
+        If the granules cannot be listed, or are not all listed.
+    AccessError
+        If their catalogue cannot be reached.
     """
-    known = recipe.product if isinstance(recipe.product, Product) else product(recipe.product)
-    region = _region(recipe)
-    listed = _granules(
-        recipe,
-        granules,
-        Query(product=known, version=recipe.search.version, period=recipe.span, region=region),
-    )
+    known, region = _product(recipe), _region(recipe)
+    if not recipe.columns:
+        raise RecipeError("`variables` is missing: say what to read, e.g. [h_li]")
+    for name in recipe.columns.values():
+        known.path(name)  # what cannot be read is not searched for
+    listed = _listed(recipe, granules, known, region)
     if sample is not None:
         listed = _sampled(listed, sample)
     return Job(recipe=recipe, product=known, region=region, granules=listed)
+
+
+def _product(recipe: Recipe) -> Product:
+    return recipe.product if isinstance(recipe.product, Product) else product(recipe.product)
+
+
+def _listed(
+    recipe: Recipe, given: GranuleList | str | None, known: Product, region: Region | None
+) -> GranuleList:
+    query = Query(product=known, search=recipe.search, period=recipe.span, region=region)
+    return Policy(product=known, rule=recipe.duplicates).settle(_granules(recipe, given, query))
 
 
 def _region(recipe: Recipe) -> Region | None:
@@ -62,7 +88,7 @@ def _granules(recipe: Recipe, given: GranuleList | str | None, query: Query) -> 
         return Listing([given]).search(query)
     match recipe.granules:
         case None:
-            raise RecipeError("searching a catalogue is not yet supported: give `granules` or --granules")
+            return catalog(query).search(query)
         case Synthetic(synthetic=number, seed=seed):
             from eoscale import synthetic  # noqa: PLC0415  brings h5py, without which all others do
 

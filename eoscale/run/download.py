@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
@@ -104,11 +105,20 @@ def _placed(granules: Sequence[Granule], folder: Path) -> Iterator[tuple[Granule
     """Yield where each goes: by its own name, and no two at one place."""
     taken: set[str] = set()
     for granule in granules:
-        name = copies.safe_name(unquote(urlsplit(granule.whole).path))
+        name = copies.safe_name(_name(granule))
         if name.lower() in taken:  # some disks know no case
             name = f"{hashlib.sha256(granule.id.encode()).hexdigest()[:8]}-{name}"
         taken.add(name.lower())
         yield granule, folder / name
+
+
+def _name(granule: Granule) -> str:
+    """Return what a file is called: as at its URL, and what a folder is packed in after the folder."""
+    path = unquote(urlsplit(granule.whole).path)
+    if granule.whole == granule.url or granule.id in path.rpartition("/")[2]:
+        return path
+    folder = re.search(rf"{re.escape(granule.id)}[\w.]*", unquote(granule.url))
+    return f"{folder[0] if folder else granule.id}.zip"
 
 
 def _one(granule: Granule, path: Path) -> _Copied:

@@ -48,6 +48,7 @@ class Plan:
             "product": job.product.title,
             "granules": f"{job.granules.found:,} found, {len(job.granules):,} to read",
             **({"skipped": skipped} if skipped else {}),
+            **({"truncated": "yes: the catalogue has more than max_items"} if job.granules.truncated else {}),
             "reads": f"{', '.join(job.columns)}; {_weight(job.granules, self.expected)}",
             **self.said,
             **({"memory": _memory(self.expected)} if self.expected and self.expected.requests else {}),

@@ -14,9 +14,11 @@ from eoscale.model.granule import GranuleList
 from eoscale.model.product import Product
 from eoscale.products import REGISTRY
 from eoscale.products import product as registered
+from eoscale.steps.searched import by_name
 
-Granules: TypeAlias = GranuleList | str | PathLike[str] | Sequence[str | PathLike[str]]
-"""A granule list; or paths, globs, text files of URLs, saved lists, one or several."""
+Granules: TypeAlias = GranuleList | str | PathLike[str] | Sequence[object]
+"""A granule list; or paths, globs, text files of URLs, saved lists, items, results of earthaccess, one or
+several; or the name of a granule in its catalogue."""
 
 
 def listed(granules: Granules, product: str | Product | None = None) -> tuple[Product, GranuleList]:
@@ -47,29 +49,13 @@ def _listed(granules: Granules, product: str | Product | None) -> tuple[Product,
         if product is None and len(names) > 1:
             raise CatalogError(f"there are granules of {', '.join(names)}: open one product at a time")
         return _known(product or names[0]), granules
-    several = [granules] if isinstance(granules, str | PathLike) else granules
-    listing = Listing([str(place) for place in several])
+    if isinstance(granules, str) and product is None and (one := by_name(granules)):
+        return one
+    listing = Listing([granules] if isinstance(granules, str | PathLike) else granules)
     if product is not None:
         known = _known(product)
         return known, listing.search(Query(product=known))
-    return _recognised(listing)
-
-
-def _recognised(listing: Listing) -> tuple[Product, GranuleList]:
-    """Return the product that the names of files tell, and the files as a list."""
-    found: list[tuple[Product, GranuleList]] = []
-    refusal = CatalogError("no granules were given: there is nothing to open")
-    for known in REGISTRY.values():
-        try:
-            found.append((known, listing.search(Query(product=known))))
-        except CatalogError as error:
-            refusal = error
-    if len(found) > 1:
-        names = ", ".join(known.name for known, _ in found)
-        raise CatalogError(f"there are granules of {names}: say which by `product`")
-    if not found:
-        raise refusal
-    return found[0]
+    return listing.among(REGISTRY.values())
 
 
 def _known(product: str | Product) -> Product:

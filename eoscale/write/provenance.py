@@ -55,6 +55,8 @@ def provenance(job: Job, excluded: Mapping[str, str] = MappingProxyType({})) -> 
         "eoscale_recipe": json.dumps(job.recipe.words(without=_HOW), sort_keys=True),
         "eoscale_granules": [granule.id for granule in job.granules if granule.id not in excluded],
     }
+    if job.granules.truncated:
+        attributes["eoscale_truncated"] = "the catalogue has more granules than were asked for"
     if excluded:
         attributes["eoscale_excluded"] = json.dumps(dict(excluded), sort_keys=True)
     if job.region is not None:

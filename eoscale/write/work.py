@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from eoscale.access import providers
 from eoscale.errors import RunError
 from eoscale.model.cube import Tile
 from eoscale.model.digest import digest
@@ -209,6 +210,7 @@ def _load_job(at: Place, digest: str) -> Job:
         raise RunError(
             f"{at} is job {job.digest[:16]} here: client and workers run different versions of eoscale"
         )
+    providers.learn(job.granules.givers)
     return _keep(at, digest, job)
 
 

@@ -3,11 +3,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from eoscale.access import providers
+from eoscale.catalog.routes import routed
 from eoscale.errors import CredentialsError, ForbiddenError
+from eoscale.model.granule import Granule, GranuleList
 from tests.access import pieces
 from tests.access.remote import CONTENT, EXPECTED, OFFSETS, SIZES, whole
 from tests.servers.buckets import BucketServer
@@ -148,3 +152,30 @@ def test_copernicus_has_an_endpoint_and_keys_of_its_own(monkeypatch: pytest.Monk
             "s3://eodata/a.nc", pieces.head("s3://eodata/a.nc").etag, np.array([5]), np.array([9])
         )
     assert bytes(found[0]) == CONTENT[5:14]
+
+
+def test_keys_come_from_who_the_catalogue_of_a_granule_names(
+    monkeypatch: pytest.MonkeyPatch, nasa: Earthdata
+) -> None:
+    bucket, giver = "asf-cumulus-prod-browse", f"{nasa.data.origin}/s3credentials"
+    monkeypatch.delenv("EOSCALE_S3CREDENTIALS_URL")
+    monkeypatch.setenv("EOSCALE_EARTHDATA_HOSTS", nasa.data.host)
+    monkeypatch.setattr(providers, "_named", {})
+    granule = Granule(
+        id="a",
+        product="ATL06",
+        urls={"s3": f"s3://{bucket}/a.h5", "https": "https://data.example.org/a.h5"},
+        links={"s3credentials": giver},
+    )
+    strange = replace(granule, id="b", links={"s3credentials": "https://evil.example.org/s3credentials"})
+    granules = GranuleList(granules=[granule, replace(strange, urls={"s3": "s3://my-own/b.h5"})])
+    assert providers.keys(bucket) == ""
+    found, _ = routed(granules, lambda: "us-west-2")
+    assert found[0].url == f"s3://{bucket}/a.h5"
+    assert (providers.keys(bucket), providers.keys("my-own")) == (giver, "")
+    with BucketServer(nasa.refuses) as buckets:
+        monkeypatch.setenv("EOSCALE_S3_ENDPOINT", buckets.address)
+        buckets.create(bucket)
+        buckets.put(bucket, "a.h5", CONTENT)
+        assert pieces.head(found[0].url).size == len(CONTENT)
+    assert len(nasa.keys.given) == 1

@@ -21,7 +21,7 @@ FRAME = "20180602T181007_20180602T181307"
 def made(known: Product, name: str, provider: str = "", route: str = "https", **facts: object) -> Granule:
     named = naming.named(known, name)
     words = {**named._asdict(), "urls": {route: f"{route}://host/{name}"}, "provider": provider, **facts}
-    return Granule(**words)  # type: ignore[arg-type]
+    return Granule(**words)
 
 
 def olci(

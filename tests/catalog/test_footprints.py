@@ -5,6 +5,7 @@ import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
+from shapely.geometry.base import BaseGeometry
 
 from eoscale.catalog.footprints import SIMPLIFIED, Elsewhere, box, polygon
 from eoscale.model.region import Region
@@ -88,7 +89,7 @@ def test_what_meets_the_region_is_never_said_to_be_elsewhere(
     ],
 )
 def test_near_the_antimeridian_a_footprint_may_be_on_either_side(
-    footprint: shapely.Geometry | None,
+    footprint: BaseGeometry | None,
     elsewhere: bool,  # noqa: FBT001
 ) -> None:
     assert Elsewhere(Region.from_bbox(177, -20, -178, -16))(footprint) == elsewhere

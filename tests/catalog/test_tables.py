@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import earthaccess
 import geopandas as gpd
@@ -25,7 +26,7 @@ from tests.strategies import granule_lists
 NAMES = ("ATL06_20190613065109_11610303_002_01", "ATL06_20190416093911_02770303_002_01")
 URLS = [f"https://data.example.org/{name}.h5" for name in NAMES]
 FRAME = "ECA_EXBA_ATL_FM__2A_20250620T131444Z_20250620T145502Z_05999E"
-ITEM = {
+ITEM: dict[str, Any] = {
     "type": "Feature",
     "stac_version": "1.0.0",
     "id": FRAME,
@@ -133,7 +134,7 @@ def test_geoparquet_of_others_is_read_by_its_urls(tmp_path: Path) -> None:
 def test_items_are_read_from_a_file_a_table_and_as_pystac_has_them(tmp_path: Path) -> None:
     collection = {"type": "FeatureCollection", "features": [ITEM]}
     (tmp_path / "items.json").write_text(json.dumps(collection))
-    row = {**ITEM["properties"], **{name: ITEM[name] for name in ("id", "collection", "assets")}}  # type: ignore[dict-item]
+    row = {**ITEM["properties"], **{name: ITEM[name] for name in ("id", "collection", "assets")}}
     row["datetime"] = pd.Timestamp(row["datetime"])
     line = shapely.LineString([(1.0, -20.0), (4.0, -5.0)])
     gpd.GeoDataFrame([row], geometry=[line], crs=4326).to_parquet(tmp_path / "items.parquet")

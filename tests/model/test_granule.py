@@ -41,7 +41,7 @@ def test_the_order_given_changes_nothing(listed: GranuleList, shuffle: random.Ra
     kept, dropped = list(listed.granules), list(listed.dropped)
     shuffle.shuffle(kept)
     shuffle.shuffle(dropped)
-    again = GranuleList(granules=kept, dropped=dropped)
+    again = GranuleList(granules=kept, dropped=dropped, truncated=listed.truncated)
     assert [granule.id for granule in again] == [granule.id for granule in listed]
     if len({granule.id for granule, _ in dropped}) == len(dropped):
         assert again == listed

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,9 +58,10 @@ def test_the_recipe_lists_granules_relative_to_its_file(tmp_path: Path, place: s
     assert job.cube.shape == (4,)
 
 
-def test_a_recipe_without_granules_says_that_searching_comes_later() -> None:
-    with pytest.raises(RecipeError, match="not yet supported"):
-        bind(recipe())
+def test_a_recipe_without_granules_is_searched_for_and_a_product_that_no_catalogue_knows_says_so() -> None:
+    unknown = replace(ATL06, catalogued=())
+    with pytest.raises(RecipeError, match="no catalogue is known for ATL06"):
+        bind(recipe(product=unknown))
 
 
 def test_another_version_is_an_error(place: str) -> None:

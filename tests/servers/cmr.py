@@ -45,6 +45,8 @@ class Record:
     """West, south, east, north."""
     orbit: Mapping[str, Any] | None = None
     size: int = 1_000_000
+    url: str = ""
+    """By https; in the archive unless given."""
 
     @property
     def concept(self) -> str:
@@ -58,9 +60,9 @@ class Record:
         west, south, east, north = self.box
         corners = [(west, south), (east, south), (east, north), (west, north), (west, south)]
         points = [{"Longitude": x, "Latitude": y} for x, y in corners]
-        data = f"https://data.nsidc.earthdatacloud.nasa.gov/nsidc-cumulus-prod-protected/{self.name}.h5"
+        data = self.url or f"https://data.nsidc.earthdatacloud.nasa.gov/nsidc-cumulus-prod-protected/{self.name}.h5"
         links = [{"URL": data, "Type": "GET DATA"}]
-        if provider in CLOUD:
+        if provider in CLOUD and not self.url:
             bucket = f"s3://nsidc-cumulus-prod-protected/{self.name}.h5"
             links.append({"URL": bucket, "Type": "GET DATA VIA DIRECT ACCESS"})
             giver = "https://data.nsidc.earthdatacloud.nasa.gov/s3credentials"

@@ -1,0 +1,58 @@
+"""Choice: which catalogue answers a query."""
+
+from __future__ import annotations
+
+import re
+
+from eoscale.access import endpoints
+from eoscale.catalog.cmr import Cmr
+from eoscale.catalog.odata import OData
+from eoscale.catalog.search import Catalog, Query
+from eoscale.errors import RecipeError
+
+_OF_CMR = re.compile(r"[A-Z][A-Z0-9_]+")
+"""A provider of CMR: NSIDC_CPRD, LPCLOUD."""
+
+
+def catalog(query: Query) -> Catalog:
+    """Return the catalogue that a query names, or the one that knows its product.
+
+    Raises
+    ------
+    RecipeError
+        If it names none that there is, or none knows the product.
+
+    Examples
+    --------
+    >>> from eoscale.products import ATL06, OL_1_EFR
+    >>> catalog(Query(product=ATL06)), catalog(Query(product=OL_1_EFR))
+    (Cmr(provider='', page_size=2000), OData())
+    """
+    known = query.product.catalogued
+    name = query.search.provider or (known[0].provider if known else "")
+    match name:
+        case "cmr":
+            return Cmr()
+        case "maap":
+            return _stac(endpoints.service("EOSCALE_MAAP_STAC_URL"))
+        case "cdse":
+            return OData()
+    if name.startswith(("https://", "http://")):
+        return _stac(name.rstrip("/"))
+    if _OF_CMR.fullmatch(name):
+        return Cmr(provider=name)
+    if not name:
+        raise RecipeError(
+            f"no catalogue is known for {query.product.name}: name one by `search: {{provider: …}}`, or give "
+            "`granules` or --granules"
+        )
+    raise RecipeError(
+        f"there is no provider {name!r}: expected cmr, maap, cdse, the address of a STAC API, or a provider "
+        "of CMR such as NSIDC_CPRD"
+    )
+
+
+def _stac(address: str) -> Catalog:
+    from eoscale.catalog.stac import Stac  # noqa: PLC0415  brings pystac, which all others do without
+
+    return Stac(address=address)
