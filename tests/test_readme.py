@@ -7,8 +7,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from eoscale import synthetic
@@ -16,6 +18,8 @@ from eoscale.access import loop, stores
 from eoscale.model.region import Region
 from eoscale.products import ATL06
 from tests.servers.buckets import BucketServer
+from tests.servers.cmr import Cmr, Record
+from tests.servers.ranges import RangeServer
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = re.findall(
@@ -40,13 +44,27 @@ def test_the_readme_shows_python() -> None:
 @pytest.fixture(scope="module", name="bucket")
 def _bucket(notebook: Path) -> Iterator[dict[str, str]]:
     """Return the environment of a service whose bucket holds the granules too."""
-    with BucketServer() as server, pytest.MonkeyPatch.context() as environment:
-        for name, value in server.environment().items():
+    granules = notebook / "granules"
+    with (
+        BucketServer() as server,
+        RangeServer(granules) as archive,
+        Cmr([_record(path, archive.url(path.name)) for path in granules.iterdir()]) as catalogue,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        told = server.environment() | catalogue.environment()
+        told["EOSCALE_ALLOW_HOSTS"] = f"{catalogue.host},{archive.host}"
+        for name, value in told.items():
             environment.setenv(name, value)
         server.create("bucket")
         for path in (notebook / "granules").iterdir():
             assert loop.run(stores.write("s3://bucket/ATL06", path.name, path.read_bytes()))
-        yield server.environment()
+        yield told
+
+
+def _record(path: Path, url: str) -> Record:
+    """Return what a catalogue knows of a granule."""
+    start = np.datetime64(datetime.strptime(path.name[6:20], "%Y%m%d%H%M%S"), "ns")  # noqa: DTZ007  UTC
+    return Record(path.stem, "C2670138092-NSIDC_CPRD", start, url=url)
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=[f"block {n + 1}" for n in range(len(PROGRAMS))])

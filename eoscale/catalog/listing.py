@@ -140,7 +140,7 @@ def _given(result: object) -> Iterator[Found]:
             yield from _given(each)
     else:
         raise CatalogError(
-            f"{type(result).__name__} is no granule: expected paths, URLs, or what earthaccess or pystac found"
+            f"{type(result).__name__} is no granule: expected paths, URLs, or what earthaccess or pystac give"
         )
 
 

@@ -67,7 +67,10 @@ def _granule(meta: Mapping[str, Any], umm: Mapping[str, Any], product: Product) 
         urls=urls,
         start=start if start is not None else named.start,
         end=end,
-        footprint=_footprint(umm.get("SpatialExtent", {}).get("HorizontalSpatialDomain", {})),
+        footprint=_footprint(
+            umm.get("SpatialExtent", {}).get("HorizontalSpatialDomain", {}),
+            flies_as_icesat_2="rgt" in product.pattern.groupindex,
+        ),
         size=size,
         checksum=checksum,
         modified=_moment(meta.get("revision-date")),
@@ -135,17 +138,10 @@ def _weight(told: Mapping[str, Any]) -> tuple[int, str]:
     return exact, f"{algorithm}:{check['Value'].lower()}" if check else ""
 
 
-def _footprint(domain: Mapping[str, Any]) -> BaseGeometry | None:
+def _footprint(domain: Mapping[str, Any], *, flies_as_icesat_2: bool) -> BaseGeometry | None:
     """Return where a record has a granule: polygons, or the line along which its satellite flew."""
     if "Orbit" in domain:
-        orbit = domain["Orbit"]
-        return ground_tracks.footprint(
-            float(orbit["AscendingCrossing"]),
-            float(orbit["StartLatitude"]),
-            orbit["StartDirection"],
-            float(orbit["EndLatitude"]),
-            orbit["EndDirection"],
-        )
+        return _line(domain["Orbit"]) if flies_as_icesat_2 else None
     shapes = domain.get("Geometry", {})
     polygons = [
         footprints.polygon(_points(each["Boundary"]), map(_points, _holes(each)))
@@ -156,6 +152,20 @@ def _footprint(domain: Mapping[str, Any]) -> BaseGeometry | None:
         return shapely.union_all([*polygons, *boxes])
     lines = [shapely.LineString(_points(each)) for each in shapes.get("Lines", [])]
     return shapely.union_all(lines) if lines else None
+
+
+def _line(orbit: Mapping[str, Any]) -> BaseGeometry | None:
+    """Return the line of a part of an orbit; None of one that ICESat-2 does not fly."""
+    try:
+        return ground_tracks.footprint(
+            float(orbit["AscendingCrossing"]),
+            float(orbit["StartLatitude"]),
+            orbit["StartDirection"],
+            float(orbit["EndLatitude"]),
+            orbit["EndDirection"],
+        )
+    except CatalogError:
+        return None
 
 
 def _holes(polygon: Mapping[str, Any]) -> list[Any]:

@@ -282,7 +282,7 @@ def test_collections_are_listed(serve: Serve) -> None:
     assert found["concept_id"].tolist() == [ECS, CPRD, SIX]
     assert found["cloud_hosted"].tolist() == [False, True, True]
     assert found["title"].tolist() == ["ATL08 V005", "ATL08 V005", "ATL08 V006"]
-    assert len(cmr.collections("ATL*")) == 4
+    assert len(cmr.collections("ATL*")) == 5
     assert cmr.collections(SIX)["version"].tolist() == ["006"]
     assert cmr.collections("NONE").empty
 

@@ -21,6 +21,7 @@ COLLECTIONS = {
     "C2153574670-NSIDC_CPRD": ("ATL08", "005", "NSIDC_CPRD"),
     "C2565090645-NSIDC_CPRD": ("ATL08", "006", "NSIDC_CPRD"),
     "C2027878642-NSIDC_CPRD": ("ATL03", "004", "NSIDC_CPRD"),
+    "C2670138092-NSIDC_CPRD": ("ATL06", "006", "NSIDC_CPRD"),
     "C2142771958-LPCLOUD": ("GEDI02_A", "002", "LPCLOUD"),
 }
 """Short name, version and provider, by concept id."""
