@@ -20,8 +20,8 @@ from rich.console import Console
 
 from eoscale import synthetic
 from eoscale.access.endpoints import index_store
-from eoscale.catalog import cmr
 from eoscale.catalog import tables as granule_tables
+from eoscale.catalog.cmr import catalogue as cmr
 from eoscale.errors import AccessError, CatalogError, EoscaleError, IncompleteRunError, RecipeError, scrub
 from eoscale.model.recipe import Recipe
 from eoscale.plot import report, rows, tables, totals

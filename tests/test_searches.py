@@ -45,10 +45,11 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Use]:
     """Give a function that starts servers, and has this process ask them and no others."""
     with ExitStack() as stack:
 
-        def start(*servers: object, hosts: str = "") -> None:
+        def start(*servers: Cmr | MaapApi | Catalogue, hosts: str = "") -> None:
             allowed = [hosts] if hosts else []
             for server in servers:
-                told = stack.enter_context(server).environment()  # type: ignore[arg-type, attr-defined]
+                stack.enter_context(server)
+                told = server.environment()
                 allowed.append(told.pop("EOSCALE_ALLOW_HOSTS"))
                 for name, value in told.items():
                     monkeypatch.setenv(name, value)

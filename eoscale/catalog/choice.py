@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from eoscale.access import endpoints
-from eoscale.catalog.cmr import Cmr
-from eoscale.catalog.odata import OData
+from eoscale.catalog.cmr.catalogue import Cmr
+from eoscale.catalog.odata.catalogue import OData
 from eoscale.catalog.search import Catalog, Query
 from eoscale.errors import RecipeError
 
@@ -53,6 +53,6 @@ def catalog(query: Query) -> Catalog:
 
 
 def _stac(address: str) -> Catalog:
-    from eoscale.catalog.stac import Stac  # noqa: PLC0415  brings pystac, which all others do without
+    from eoscale.catalog.stac.catalogue import Stac  # noqa: PLC0415  brings pystac, which all others do without
 
     return Stac(address=address)

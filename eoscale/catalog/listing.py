@@ -14,10 +14,12 @@ from urllib.parse import SplitResult, urlsplit
 import fsspec
 
 from eoscale.access import endpoints, folders, loop, objects
-from eoscale.catalog import items, naming, tables, umm
+from eoscale.catalog import naming, tables
+from eoscale.catalog.cmr import umm
 from eoscale.catalog.duplicates import settled
 from eoscale.catalog.naming import Found
 from eoscale.catalog.search import OUTSIDE_PERIOD, Query, demand_version
+from eoscale.catalog.stac import items
 from eoscale.errors import CatalogError, scrub
 from eoscale.model.granule import ROUTES, GranuleList
 from eoscale.model.product import Product

@@ -13,8 +13,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from eoscale.catalog import items, naming
+from eoscale.catalog import naming
 from eoscale.catalog.naming import Found
+from eoscale.catalog.stac import items
 from eoscale.errors import CatalogError, scrub
 from eoscale.model.granule import Granule, GranuleList
 from eoscale.model.product import Product

@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 from pydantic import ValidationError
 
-from eoscale.catalog import naming, odata
+from eoscale.catalog import naming
 from eoscale.catalog.choice import catalog
 from eoscale.catalog.duplicates import Policy
+from eoscale.catalog.odata import catalogue as odata
 from eoscale.catalog.search import Query
 from eoscale.errors import CatalogError, RecipeError
 from eoscale.model.granule import GranuleList

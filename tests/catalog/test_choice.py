@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from eoscale.catalog.choice import catalog
-from eoscale.catalog.cmr import Cmr
-from eoscale.catalog.odata import OData
+from eoscale.catalog.cmr.catalogue import Cmr
+from eoscale.catalog.odata.catalogue import OData
 from eoscale.catalog.search import Query
-from eoscale.catalog.stac import Stac
+from eoscale.catalog.stac.catalogue import Stac
 from eoscale.errors import RecipeError
 from eoscale.model.vocabulary import Search
 from eoscale.products import ATL06, REGISTRY, product

@@ -12,8 +12,8 @@ import pytest
 import shapely
 import yaml
 
-from eoscale.catalog import umm
-from eoscale.catalog.cmr import Cmr
+from eoscale.catalog.cmr import umm
+from eoscale.catalog.cmr.catalogue import Cmr
 from eoscale.catalog.search import Query
 from eoscale.errors import IncompleteSearchError
 from eoscale.model.product import Catalogued, Product

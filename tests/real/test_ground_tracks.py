@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import shapely
 
-from eoscale.catalog.ground_tracks import Crossing, crossings, footprint, ground_track
-from eoscale.catalog.orbit_files import read_tracks
-from eoscale.catalog.orbits import GRANULE_REGIONS, TRACKS, TURN, node, track
+from eoscale.catalog.ground_tracks.crossings import Crossing, crossings, footprint, ground_track
+from eoscale.catalog.ground_tracks.files import read_tracks
+from eoscale.catalog.ground_tracks.orbits import GRANULE_REGIONS, TRACKS, TURN, node, track
 from eoscale.model.region import Region
 from tests.suites.distances import Floats, metres_to_line
 

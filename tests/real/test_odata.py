@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pytest
 
-from eoscale.catalog.odata import OData
+from eoscale.catalog.odata.catalogue import OData
 from eoscale.catalog.search import Query
 from eoscale.errors import IncompleteSearchError
 from eoscale.model.granule import GranuleList

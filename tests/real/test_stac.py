@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import yaml
 
-from eoscale.catalog import items, stac
 from eoscale.catalog.search import Query
+from eoscale.catalog.stac import catalogue as stac
+from eoscale.catalog.stac import items
 from eoscale.errors import CatalogError, IncompleteSearchError
 from eoscale.model.vocabulary import Search
 from eoscale.products import product

@@ -18,10 +18,10 @@ import numpy as np
 from pystac_client import ItemSearch
 
 from eoscale.access import endpoints, services
-from eoscale.catalog import items
 from eoscale.catalog.duplicates import settled
 from eoscale.catalog.search import Query, demand_version
-from eoscale.catalog.stac_pages import Key, Pages
+from eoscale.catalog.stac import items
+from eoscale.catalog.stac.pages import Key, Pages
 from eoscale.errors import CatalogError, ForbiddenError, IncompleteSearchError, RecipeError, scrub
 from eoscale.model.granule import Granule, GranuleList
 from eoscale.model.region import Region

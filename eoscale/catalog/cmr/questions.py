@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from eoscale.catalog import ground_tracks
+from eoscale.catalog.ground_tracks.crossings import Crossing as Crossed
+from eoscale.catalog.ground_tracks.crossings import crossings, patterns
 from eoscale.catalog.search import Query
 from eoscale.errors import CatalogError, RecipeError
 from eoscale.model.region import Region
@@ -52,7 +53,7 @@ def questions(query: Query, provider: str = "") -> Iterator[Parameters]:
     [('producerGranuleId', '*_0384????_*'), ('options[producerGranuleId][pattern]', 'true')]
     """
     search = query.search
-    names = collections(query)
+    names = names_of(query)
     concepts = [name for name in names if is_concept(name)]
     short_names = [name for name in names if not is_concept(name)]
     asked = [("short_name", name) for name in short_names]
@@ -76,7 +77,7 @@ def questions(query: Query, provider: str = "") -> Iterator[Parameters]:
         yield [*asked, *named, ("options[producerGranuleId][pattern]", "true")]
 
 
-def collections(query: Query) -> Sequence[str]:
+def names_of(query: Query) -> Sequence[str]:
     """Return the short names or concept ids of the collections to search.
 
     Raises
@@ -119,7 +120,7 @@ def _patterns(query: Query) -> Sequence[str]:
             raise RecipeError(
                 f"{query.product.name} has no reference ground tracks: leave `rgt` out of `search`"
             )
-        return ground_tracks.patterns(_crossings(query), search.cycle)
+        return patterns(_crossings(query), search.cycle)
     if search.name:
         return [name if name.endswith("*") else f"{name}*" for name in search.name]
     if search.cycle and "rgt" in query.product.pattern.groupindex:
@@ -127,16 +128,16 @@ def _patterns(query: Query) -> Sequence[str]:
     return ()
 
 
-def _crossings(query: Query) -> Sequence[ground_tracks.Crossing]:
+def _crossings(query: Query) -> Sequence[Crossed]:
     """Return the reference ground tracks that are wanted, each with its regions near the query's region."""
     rgt, region = query.search.rgt, query.region
     numbers = rgt if isinstance(rgt, tuple) else ()
     if region is None:
         if not numbers:
             raise RecipeError("`rgt: crossing` needs a region that tracks come near: give one")
-        return [ground_tracks.Crossing(rgt=number, regions=()) for number in numbers]
+        return [Crossed(rgt=number, regions=()) for number in numbers]
     near = rgt if isinstance(rgt, Crossing) else Crossing()
-    found = ground_tracks.crossings(region, near.within, near.orbits)
+    found = crossings(region, near.within, near.orbits)
     wanted = [each for each in found if not numbers or each.rgt in numbers]
     if not wanted:
         which = f"none of {', '.join(map(str, numbers))}" if numbers else "no reference ground track"

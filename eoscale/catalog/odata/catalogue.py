@@ -12,8 +12,8 @@ from urllib.parse import urljoin, urlsplit
 
 from eoscale.access import endpoints, services
 from eoscale.catalog.duplicates import settled
-from eoscale.catalog.odata_filter import ENDING, Filter, Span, filters, span
-from eoscale.catalog.odata_rows import OFFLINE, Row, granule, is_offline
+from eoscale.catalog.odata.filters import ENDING, Filter, Span, filters, span
+from eoscale.catalog.odata.rows import OFFLINE, Row, granule, is_offline
 from eoscale.catalog.search import Query, demand_version
 from eoscale.errors import CatalogError, IncompleteSearchError, scrub
 from eoscale.model.granule import Granule, GranuleList
@@ -93,6 +93,24 @@ class OData:
         _demand_some(listed, query)
         demand_version(listed, query)
         return listed
+
+
+def name_of(product_id: str) -> str:
+    """Return the name of a product by its id, with its ending.
+
+    Raises
+    ------
+    CatalogError
+        If there is no such product.
+    AccessError
+        If the service cannot be reached.
+    """
+    url = f"{endpoints.service(_SERVICE)}({product_id})"
+    body = _asked(url)
+    try:
+        return str(json.loads(body)["Name"])
+    except (ValueError, KeyError, TypeError):
+        raise CatalogError(f"{scrub(url)} gave no product: is the id right?") from None
 
 
 def _listed(rows: Iterable[tuple[Row, str]], query: Query, *, truncated: bool) -> GranuleList:
@@ -181,14 +199,18 @@ def _pages(asked: Filter, time: Span | None, most: int) -> Iterator[_Page]:
         yield page
 
 
-def _read(url: str, parameters: Iterable[tuple[str, str]] = ()) -> _Page:
-    """Return a page of the service."""
+def _asked(url: str, parameters: Iterable[tuple[str, str]] = ()) -> bytes:
     try:
-        body = services.get(url, parameters).body
+        return services.get(url, parameters).body
     except services.Refused as error:
         raise CatalogError(
             f"{scrub(url)} refuses the search ({error.status}): {_told(error.body) or 'it does not say why'}"
         ) from None
+
+
+def _read(url: str, parameters: Iterable[tuple[str, str]] = ()) -> _Page:
+    """Return a page of the service."""
+    body = _asked(url, parameters)
     try:
         page = _page(json.loads(body), url)
     except (ValueError, KeyError, TypeError, AttributeError):

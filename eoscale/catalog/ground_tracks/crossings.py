@@ -11,9 +11,16 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from eoscale.catalog.orbit_files import read_tracks
-from eoscale.catalog.orbits import GRANULE_REGIONS, MARGIN, TRACKS, footprint, ground_track, track
-from eoscale.catalog.vicinity import FAR, WITHIN, Vicinity
+from eoscale.catalog.ground_tracks.files import read_tracks
+from eoscale.catalog.ground_tracks.orbits import (
+    GRANULE_REGIONS,
+    MARGIN,
+    TRACKS,
+    footprint,
+    ground_track,
+    track,
+)
+from eoscale.catalog.ground_tracks.vicinity import FAR, WITHIN, Vicinity
 from eoscale.errors import RecipeError
 from eoscale.model.region import Region
 from eoscale.model.sphere import Floats
@@ -53,8 +60,8 @@ def crossings(
         Kilometres, 0 to 1000. The beams are up to 3.4 km beside the track. In its first two cycles, and at
         mid-latitudes on purpose, the instrument has pointed some kilometres further off.
     orbits : path, optional
-        A file of reference orbits, as :func:`eoscale.catalog.orbit_files.read_tracks` reads. Without it the
-        tracks are computed.
+        A file of reference orbits, as :func:`eoscale.catalog.ground_tracks.files.read_tracks` reads it.
+        Without it the tracks are computed.
 
     Returns
     -------

@@ -13,9 +13,9 @@ import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eoscale.catalog import stac
 from eoscale.catalog.search import Query
-from eoscale.catalog.stac import Stac
+from eoscale.catalog.stac import catalogue as stac
+from eoscale.catalog.stac.catalogue import Stac
 from eoscale.errors import CatalogError
 from eoscale.model.granule import GranuleList
 from eoscale.model.region import Region

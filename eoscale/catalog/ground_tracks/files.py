@@ -14,8 +14,8 @@ import pyogrio
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from eoscale.catalog.geocentric import in_space, on_ground
-from eoscale.catalog.orbits import STEP, TRACKS, Track
+from eoscale.catalog.ground_tracks.geocentric import in_space, on_ground
+from eoscale.catalog.ground_tracks.orbits import STEP, TRACKS, Track
 from eoscale.errors import CatalogError
 from eoscale.model.sphere import LONGITUDE_LATITUDE, Floats, unwrapped
 
@@ -56,7 +56,7 @@ def read_tracks(path: str | PathLike[str]) -> tuple[Track, ...]:
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>> from eoscale.catalog.orbits import ground_track
+    >>> from eoscale.catalog.ground_tracks.orbits import ground_track
     >>> frame = gpd.GeoDataFrame({"Orbit": [7]}, geometry=[ground_track(7)], crs="EPSG:4326")
     >>> with TemporaryDirectory() as folder:
     ...     frame.to_file(f"{folder}/orbits.gpkg")

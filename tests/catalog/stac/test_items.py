@@ -8,8 +8,8 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eoscale.catalog import items
 from eoscale.catalog.geojson import footprint
+from eoscale.catalog.stac import items
 from eoscale.errors import CatalogError
 from eoscale.products import product
 from tests.servers.stac import TOKENS, earthcare

@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 
 from eoscale.access import endpoints, services
-from eoscale.catalog import cmr_questions, umm
-from eoscale.catalog.cmr_questions import Parameters
+from eoscale.catalog.cmr import umm
+from eoscale.catalog.cmr.questions import Parameters, is_concept, names_of, questions
 from eoscale.catalog.duplicates import settled
 from eoscale.catalog.footprints import Elsewhere
 from eoscale.catalog.search import Query, demand_version
@@ -67,7 +67,7 @@ class Cmr:
         most = query.search.max_items
         found: list[tuple[Granule, str]] = []
         hits = 0
-        for parameters in cmr_questions.questions(query, self.provider):
+        for parameters in questions(query, self.provider):
             left = None if most is None else most - len(found)
             if left == 0:
                 hits += int(_document(_asked(_GRANULES, [*parameters, ("page_size", "0")], {}))["hits"])
@@ -127,7 +127,7 @@ class Cmr:
 
     def _explain(self, query: Query) -> None:
         """Say why nothing was found, which is an error if there is no such collection."""
-        names = cmr_questions.collections(query)
+        names = names_of(query)
         if all(collections(name, query.search.version).empty for name in names):
             version = f" version {query.search.version}" if query.search.version else ""
             raise CatalogError(
@@ -161,7 +161,7 @@ def collections(name: str, version: str | None = None) -> pd.DataFrame:
     CatalogError, AccessError
         As :meth:`Cmr.search`.
     """
-    parameters = [("concept_id", name)] if cmr_questions.is_concept(name) else [("short_name", name)]
+    parameters = [("concept_id", name)] if is_concept(name) else [("short_name", name)]
     if {"*", "?"} & set(name):
         parameters.append(("options[short_name][pattern]", "true"))
     if version is not None:

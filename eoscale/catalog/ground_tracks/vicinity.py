@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from eoscale.catalog.geocentric import in_space, on_ground
+from eoscale.catalog.ground_tracks.geocentric import in_space, on_ground
 from eoscale.model.edges import Edges
 from eoscale.model.region import Region
 from eoscale.model.sphere import LONGITUDE_LATITUDE, Floats, transformer

@@ -9,9 +9,9 @@ import pytest
 import shapely
 
 from eoscale.access import keeper
-from eoscale.catalog import cmr
-from eoscale.catalog.cmr import Cmr
-from eoscale.catalog.cmr_questions import questions
+from eoscale.catalog.cmr import catalogue as cmr
+from eoscale.catalog.cmr.catalogue import Cmr
+from eoscale.catalog.cmr.questions import questions
 from eoscale.catalog.search import Query
 from eoscale.errors import CatalogError, IncompleteSearchError, RecipeError, ThrottledError
 from eoscale.model.granule import GranuleList

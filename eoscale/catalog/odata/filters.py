@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 
 from eoscale.access import services
-from eoscale.catalog.areas import covering
+from eoscale.catalog.odata.areas import covering
 from eoscale.catalog.search import Query
 from eoscale.errors import RecipeError
 from eoscale.model.product import Catalogued, Product

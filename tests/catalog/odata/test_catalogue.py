@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from eoscale.access import services
 from eoscale.access.attempts import Patience
 from eoscale.access.services import encoded
-from eoscale.catalog import odata_filter
-from eoscale.catalog.areas import covering
-from eoscale.catalog.odata import OData
-from eoscale.catalog.odata_filter import Span, filters, span
-from eoscale.catalog.odata_rows import OFFLINE, Row, granule
+from eoscale.catalog.odata import filters as odata_filter
+from eoscale.catalog.odata.areas import covering
+from eoscale.catalog.odata.catalogue import OData
+from eoscale.catalog.odata.filters import Span, filters, span
+from eoscale.catalog.odata.rows import OFFLINE, Row, granule
 from eoscale.catalog.search import OUTSIDE_PERIOD, Query
 from eoscale.errors import (
     AccessError,

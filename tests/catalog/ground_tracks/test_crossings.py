@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pyproj import Geod
 from shapely.geometry.base import BaseGeometry
 
-from eoscale.catalog.ground_tracks import Crossing, crossings, footprint, ground_track, patterns
-from eoscale.catalog.orbit_files import read_tracks
-from eoscale.catalog.orbits import GRANULE_REGIONS, STEP, TRACKS, node, track
+from eoscale.catalog.ground_tracks.crossings import Crossing, crossings, footprint, ground_track, patterns
+from eoscale.catalog.ground_tracks.files import read_tracks
+from eoscale.catalog.ground_tracks.orbits import GRANULE_REGIONS, STEP, TRACKS, node, track
 from eoscale.errors import CatalogError, RecipeError
 from eoscale.model.region import LONGITUDE_LATITUDE, Region, transformer
 from tests.strategies import polar_regions, regions_in_any_turn

@@ -12,7 +12,8 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from eoscale.access import endpoints
-from eoscale.catalog import footprints, ground_tracks, naming
+from eoscale.catalog import footprints, naming
+from eoscale.catalog.ground_tracks.orbits import footprint
 from eoscale.errors import CatalogError
 from eoscale.model.granule import Granule
 from eoscale.model.product import Product
@@ -157,7 +158,7 @@ def _footprint(domain: Mapping[str, Any], *, flies_as_icesat_2: bool) -> BaseGeo
 def _line(orbit: Mapping[str, Any]) -> BaseGeometry | None:
     """Return the line of a part of an orbit; None of one that ICESat-2 does not fly."""
     try:
-        return ground_tracks.footprint(
+        return footprint(
             float(orbit["AscendingCrossing"]),
             float(orbit["StartLatitude"]),
             orbit["StartDirection"],

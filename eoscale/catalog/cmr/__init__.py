@@ -1,0 +1,1 @@
+"""CMR: the catalogue of all NASA archives."""

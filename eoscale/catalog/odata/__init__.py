@@ -1,0 +1,1 @@
+"""OData: the catalogue of the Copernicus Data Space."""

@@ -1,0 +1,1 @@
+"""STAC: the catalogue of ESA MAAP, and any other that speaks it."""
