@@ -61,7 +61,10 @@ class Record:
         west, south, east, north = self.box
         corners = [(west, south), (east, south), (east, north), (west, north), (west, south)]
         points = [{"Longitude": x, "Latitude": y} for x, y in corners]
-        data = self.url or f"https://data.nsidc.earthdatacloud.nasa.gov/nsidc-cumulus-prod-protected/{self.name}.h5"
+        data = (
+            self.url
+            or f"https://data.nsidc.earthdatacloud.nasa.gov/nsidc-cumulus-prod-protected/{self.name}.h5"
+        )
         links = [{"URL": data, "Type": "GET DATA"}]
         if provider in CLOUD and not self.url:
             bucket = f"s3://nsidc-cumulus-prod-protected/{self.name}.h5"
