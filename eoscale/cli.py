@@ -154,7 +154,8 @@ def search_granules(
         else:
             _out.print(tables.collections(found), highlight=False)
         return
-    listed = granules_of(_recipe(cast("Path", recipe), change))
+    with _err.status("searching"):
+        listed = granules_of(_recipe(cast("Path", recipe), change))
     if to is not None:
         granule_tables.save(listed, to)
     facts = totals.searched(listed.to_dataframe()) | ({"list": str(to)} if to else {})
@@ -341,7 +342,8 @@ def _status(error: EoscaleError) -> int:
 
 
 def _plan(recipe: Path, granules: str | None, sample: int | None, changes: list[str] | None) -> Plan:
-    return prepare(_recipe(recipe, changes), granules=granules, sample=sample)
+    with _err.status("looking for granules"):
+        return prepare(_recipe(recipe, changes), granules=granules, sample=sample)
 
 
 def _recipe(path: Path, changes: list[str] | None) -> Recipe:

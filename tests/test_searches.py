@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
@@ -96,6 +97,7 @@ def test_so_many_of_the_cloud_properties_from_an_orbit_on(use: Use, tmp_path: Pa
         "collections": "EarthCAREL2Validated_MAAP",
         "filter": "productType = 'MSI_COP_2A' and orbitNumber > 5000",
         "filter-lang": "cql2-text",
+        "datetime": "2025-06-01T00:00:00Z/..",
         "limit": "5",
     }
 
@@ -237,6 +239,38 @@ def test_what_cannot_be_read_yet_says_so_before_it_is_searched_for(use: Use, tmp
     with pytest.raises(RecipeError, match="`variables` is missing"):
         prepare(RECIPES / "search-feature-mask.yaml")
     assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("period", "datetime_", "temporal", "dates"),
+    [
+        (
+            ("2018-06-02", None),
+            "2018-06-02T00:00:00Z/..",
+            "2018-06-02T00:00:00Z,",
+            ("2018-06-01T23:", "2100"),
+        ),
+        ((None, "2018-06-03"), "../2018-06-03T00:00:00Z", ",2018-06-03T00:00:00Z", ("1969", "2018-06-03T00")),
+    ],
+)
+def test_a_period_may_be_open_at_either_end(
+    period: tuple[str | None, str | None], datetime_: str, temporal: str, dates: tuple[str, str], use: Use
+) -> None:
+    start, then = np.datetime64("2018-06-02T12:00:00"), datetime(2018, 6, 2, 18, 10, 7)  # noqa: DTZ001
+    frames = Catalogue([odata.frame(1, then, shapely.box(0, 0, 4, 4))])
+    records = Cmr([Record("ATL03_20180602120000_02580106_004_01", PHOTONS, start)])
+    items = MaapApi([stac.earthcare(start="2018-06-02T12:00:00")])
+    use(frames, records, items)
+    assert len(search("OL_1_EFR", period=period)) == 1
+    assert len(search("ATL03", period=period)) == 1
+    assert len(search("ATL_FM__2A", period=period)) == 1
+    assert items.asked[0]["datetime"] == datetime_
+    assert dict(records.questions()[0])["temporal"] == temporal
+    first, last = re.findall(r"[gl]t (\d{4}[^ ]*)", frames.filters[0])
+    assert first.startswith(dates[0])
+    assert last.startswith(dates[1])
+    with pytest.raises(RecipeError, match="the period is open at its"):
+        prepare(Recipe(product="ATL06", variables=["h_li"], period=period, output={"csv": "a.csv"}))
 
 
 def test_a_plan_of_a_list_that_was_cut_says_so(use: Use) -> None:

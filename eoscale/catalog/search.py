@@ -36,8 +36,8 @@ class Query:
     """
 
     product: Product
-    period: tuple[np.datetime64, np.datetime64] | None = None
-    """UTC, half-open."""
+    period: tuple[np.datetime64 | None, np.datetime64 | None] | None = None
+    """UTC, half-open; None for an open end."""
     region: Region | None = None
     search: Search = field(default_factory=Search)
     """Further words, as a recipe has them."""
@@ -66,7 +66,7 @@ class Query:
             start, stop = self.period
             longest = np.timedelta64(int(self.product.longest * 1e9), "ns")
             end = granule.end if granule.end is not None else granule.start + longest
-            if granule.start >= stop or end < start:
+            if (stop is not None and granule.start >= stop) or (start is not None and end < start):
                 return OUTSIDE_PERIOD
         names = [without_ending(name) for name in self.search.name]
         if names and not any(fnmatchcase(granule.id, name) for name in names):

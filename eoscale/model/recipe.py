@@ -55,8 +55,9 @@ class Recipe(Words):
     search: Search = Search()
     granules: str | tuple[str, ...] | Synthetic | None = None
     """A glob, a file of URLs, a saved granule list, some of them, or miniature granules."""
-    period: tuple[str, str] | None = None
-    """UTC, half-open: clips rows by observation time."""
+    period: tuple[str | None, str | None] | None = None
+    """UTC, half-open: clips rows by observation time. A recipe that is only searched for may leave one end
+    open, by null."""
     region: str | tuple[float, float, float, float] | None = None
     """A file of polygons, or west, south, east, north."""
     variables: Annotated[tuple[str, ...] | dict[str, str], Field(min_length=1)] = ()
@@ -94,7 +95,7 @@ class Recipe(Words):
     def _moments(cls, value: object) -> object:
         if not (isinstance(value, list | tuple) and len(value) == 2):
             return value
-        return tuple(pd.Timestamp(moment).isoformat() for moment in moments(value))
+        return tuple(None if each is None else pd.Timestamp(each).isoformat() for each in moments(value))
 
     @field_validator("variables")
     @classmethod
@@ -193,11 +194,29 @@ class Recipe(Words):
 
     @property
     def span(self) -> tuple[np.datetime64, np.datetime64] | None:
-        """Start and stop of the period, UTC; None where the recipe has none."""
+        """Start and stop of the period, UTC; None where the recipe has none.
+
+        Raises
+        ------
+        RecipeError
+            If it has one of them only.
+        """
+        start, stop = self.searched or (None, None)
         if self.period is None:
             return None
-        start, stop = self.period
-        return np.datetime64(start, "ns"), np.datetime64(stop, "ns")
+        if start is None or stop is None:
+            raise RecipeError(
+                f"the period is open at {'its start' if start is None else 'its end'}: give both"
+            )
+        return start, stop
+
+    @property
+    def searched(self) -> tuple[np.datetime64 | None, np.datetime64 | None] | None:
+        """Start and stop of the period, either of which may be None; None where the recipe has none."""
+        if self.period is None:
+            return None
+        start, stop = (None if moment is None else np.datetime64(moment, "ns") for moment in self.period)
+        return start, stop
 
     def words(self, *, without: Iterable[str] = ()) -> dict[str, Any]:
         """Return the words that differ from their defaults, as plain data that :class:`Recipe` takes."""
@@ -208,23 +227,26 @@ class Recipe(Words):
         return path if "://" in path else str(self._folder / path)
 
 
-def moments(period: Sequence[object]) -> tuple[np.datetime64, np.datetime64]:
-    """Return start and stop of a period, UTC, of anything that pandas reads as times.
+def moments(period: Sequence[object]) -> tuple[np.datetime64 | None, np.datetime64 | None]:
+    """Return start and stop of a period, UTC, of anything that pandas reads as times; None of an open end.
 
     Raises
     ------
     ValueError
-        If they are no times, or start is not before stop.
+        If they are no times, start is not before stop, or both are open.
 
     Examples
     --------
     >>> moments(["2024-04-01", "2024-07-01T02:00+02:00"])
     (np.datetime64('2024-04-01T00:00:00.000000000'), np.datetime64('2024-07-01T00:00:00.000000000'))
     """
-    first, last = (_utc(moment) for moment in period)
-    if not first < last:
+    if all(moment is None for moment in period):
+        raise ValueError("is open at both ends: give one of them, or leave it out")
+    first, last = (None if moment is None else _utc(moment) for moment in period)
+    if first is not None and last is not None and not first < last:
         raise ValueError(f"starts at {first} and stops at {last}: expected start before stop")
-    return first.to_datetime64(), last.to_datetime64()
+    start, stop = (None if moment is None else moment.to_datetime64() for moment in (first, last))
+    return start, stop
 
 
 def _column(name: str) -> str:
@@ -232,8 +254,8 @@ def _column(name: str) -> str:
 
 
 def _utc(moment: object) -> pd.Timestamp:
-    if moment is None or isinstance(moment, int | float):
-        raise ValueError(f"holds {moment}, which is no date: expected e.g. 2024-04-01")
+    if isinstance(moment, int | float):
+        raise ValueError(f"holds {moment}, which is no date: expected e.g. 2024-04-01")  # noqa: TRY004
     try:
         # later or earlier than nanoseconds can count is no time of an observation either
         time = pd.Timestamp(moment).as_unit("ns")  # type: ignore[arg-type]

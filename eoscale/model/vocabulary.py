@@ -93,7 +93,7 @@ class Search(Words):
     name: Several[str] = ()
     """Of granules, with ``*`` and ``?`` for what may be anything."""
     filter: str | None = None
-    """CQL2 text, for STAC."""
+    """CQL2 text for STAC, OData for Copernicus."""
     frame: Several[Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]] = ()
     orbit: Several[Annotated[int, Field(ge=0)]] = ()
     rgt: Several[Annotated[int, Field(ge=1, le=1387)]] | Literal["crossing"] | Crossing = ()

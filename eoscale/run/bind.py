@@ -57,6 +57,7 @@ def bind(recipe: Recipe, granules: GranuleList | str | None = None, *, sample: i
         raise RecipeError("`variables` is missing: say what to read, e.g. [h_li]")
     for name in recipe.columns.values():
         known.path(name)  # what cannot be read is not searched for
+    recipe.span  # noqa: B018  nor what is not clipped
     listed = _listed(recipe, granules, known, region)
     if sample is not None:
         listed = _sampled(listed, sample)
@@ -70,7 +71,7 @@ def _product(recipe: Recipe) -> Product:
 def _listed(
     recipe: Recipe, given: GranuleList | str | None, known: Product, region: Region | None
 ) -> GranuleList:
-    query = Query(product=known, search=recipe.search, period=recipe.span, region=region)
+    query = Query(product=known, search=recipe.search, period=recipe.searched, region=region)
     return Policy(product=known, rule=recipe.duplicates).settle(_granules(recipe, given, query))
 
 
@@ -94,7 +95,7 @@ def _granules(recipe: Recipe, given: GranuleList | str | None, query: Query) -> 
 
             folder = Path(recipe.output.path if recipe.output else "eoscale").with_suffix(".granules")
             paths = synthetic.make(
-                query.product, number, folder=folder, seed=seed, region=query.region, period=query.period
+                query.product, number, folder=folder, seed=seed, region=query.region, period=recipe.span
             )
             return Listing([str(path) for path in paths]).search(query)
         case str(place):

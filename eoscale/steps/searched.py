@@ -44,7 +44,7 @@ def search(
     region : optional
         Anything that :meth:`Region.of` takes.
     period : (start, stop), optional
-        UTC, half-open.
+        UTC, half-open; None for an open end.
     duplicates : str or Duplicates
         Of several versions or copies of one observation, which to keep.
     **words

@@ -239,7 +239,7 @@ def _wrong(asked: Asked, parameters: list[tuple[str, str]]) -> str:
     if any(faults.values()):
         return next(fault for fault, is_so in faults.items() if is_so)
     forms = {
-        "temporal": f"{_MOMENT},{_MOMENT}",
+        "temporal": f"{_MOMENT},{_MOMENT}|{_MOMENT},|,{_MOMENT}",
         "bounding_box": rf"{_NUMBER}(,{_NUMBER}){{3}}",
         "cloud_hosted": "true|false",
         "options[producerGranuleId][pattern]": "true",
@@ -273,8 +273,10 @@ def _matches(record: Record, parameters: list[tuple[str, str]]) -> bool:
 
 
 def _during(record: Record, span: str) -> bool:
-    first, last = (np.datetime64(moment.removesuffix("Z"), "ms") for moment in span.split(","))
-    return bool(record.start <= last and record.start + np.timedelta64(300, "s") >= first)
+    first, last = (moment.removesuffix("Z") for moment in span.split(","))
+    end = record.start + np.timedelta64(300, "s")
+    early = bool(first) and end < np.datetime64(first, "ms")
+    return not early and not (last and record.start > np.datetime64(last, "ms"))
 
 
 def _overlaps(box: tuple[float, float, float, float], asked: str) -> bool:

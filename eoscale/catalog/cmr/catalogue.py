@@ -115,10 +115,12 @@ class Cmr:
         """Yield how many granules CMR counts, and the records of a page, until there are no more."""
         size = min(self.page_size, most or self.page_size)
         asked = [*parameters, ("page_size", str(size))]
-        after, seen = "", set[str]()
+        after, seen, number = "", set[str](), 0
         while True:
             reply = _asked(_GRANULES, asked, {"CMR-Search-After": after} if after else {})
             told = _document(reply)
+            number += len(told["items"])
+            _logger.info("CMR has given %s of %s granules", f"{number:,}", f"{told['hits']:,}")
             yield int(told["hits"]), told["items"]
             after = reply.headers.get("CMR-Search-After", "")
             if not after or not told["items"] or after in seen:

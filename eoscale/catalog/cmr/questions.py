@@ -65,7 +65,7 @@ def questions(query: Query, provider: str = "") -> Iterator[Parameters]:
     if search.cloud_hosted is not None:
         asked.append(("cloud_hosted", str(search.cloud_hosted).lower()))
     if query.period is not None:
-        asked.append(("temporal", ",".join(f"{_moment(moment)}Z" for moment in query.period)))
+        asked.append(("temporal", ",".join(map(_moment, query.period))))
     patterns = _patterns(query)
     if query.region is not None and not search.rgt:
         asked.append(("bounding_box", ",".join(f"{side:.6g}" for side in _around(query.region))))
@@ -107,9 +107,9 @@ def is_concept(name: str) -> bool:
     return name.startswith("C") and name[1:].partition("-")[0].isdecimal() and "-" in name
 
 
-def _moment(moment: np.datetime64) -> str:
-    """Return a moment in seconds, or milliseconds where it has any."""
-    return str(moment.astype("M8[ms]")).removesuffix(".000")
+def _moment(moment: np.datetime64 | None) -> str:
+    """Return a moment in seconds, or milliseconds where it has any; nothing of an open end."""
+    return "" if moment is None else f"{str(moment.astype('M8[ms]')).removesuffix('.000')}Z"
 
 
 def _patterns(query: Query) -> Sequence[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 from eoscale.access import endpoints, services
 from eoscale.catalog.duplicates import settled
-from eoscale.catalog.odata.filters import ENDING, Filter, Span, filters, span
+from eoscale.catalog.odata.filters import ENDING, EVER, Filter, Span, filters, span
 from eoscale.catalog.odata.rows import OFFLINE, Row, granule, is_offline
 from eoscale.catalog.search import Query, demand_version
 from eoscale.errors import CatalogError, IncompleteSearchError, scrub
@@ -20,13 +21,12 @@ from eoscale.model.granule import Granule, GranuleList
 
 __all__ = ["ENDING", "OData"]
 
+_logger = logging.getLogger(__name__)
 _SERVICE = "EOSCALE_CDSE_ODATA_URL"
 _PAGE = 1000
 """Products, the most that one answer has."""
 _DEEPEST = 10_000
 """Products, behind which the service gives no further page."""
-_EVER = Span(0, 4_102_444_800_000)
-"""1970 to 2100, where a search without a period has to be split."""
 _TIMES = 2
 """That all is asked for where something is missing: a product may have been added meanwhile."""
 
@@ -157,9 +157,10 @@ def _received(asked: Filter, time: Span | None, most: int) -> _Found:
             f"{scrub(endpoints.service(_SERVICE))} does not say how many products there are: asked for $count"
         )
     if min(count, most) > _DEEPEST:
-        return _in_halves(asked, time or _EVER, most, count)
+        return _in_halves(asked, time or EVER, most, count)
     while page.following and len(rows) < most:
         page = next(pages)
+        _logger.info("Copernicus has given %s of %s products", f"{len(rows):,}", f"{count:,}")
         before, count = len(rows), count if page.reported is None else page.reported
         rows |= page.rows
         if len(rows) == before or len(rows) > count:

@@ -57,6 +57,10 @@ class Span(NamedTuple):
         return Span(self.start, middle), Span(middle, self.stop)
 
 
+EVER = Span(0, 4_102_444_800_000)
+"""1970 to 2100, where a search without a period has to be split, or its period is open."""
+
+
 def span(query: Query) -> Span | None:
     """Return when products begin that a query may want; None where it names no period.
 
@@ -71,8 +75,12 @@ def span(query: Query) -> Span | None:
     """
     if query.period is None:
         return None
-    start, stop = (int(moment.astype("M8[ns]").astype(np.int64)) for moment in query.period)
-    return Span((start - int(query.product.longest * 1e9)) // _MILLISECOND, -(-stop // _MILLISECOND))
+    start, stop = (
+        None if moment is None else int(moment.astype("M8[ns]").astype(np.int64)) for moment in query.period
+    )
+    longest = int(query.product.longest * 1e9)
+    first = EVER.start if start is None else (start - longest) // _MILLISECOND
+    return Span(first, EVER.stop if stop is None else -(-stop // _MILLISECOND))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -208,10 +208,14 @@ def _boxes(region: Region | None) -> list[tuple[float, float, float, float] | No
     return [(west, south, 180.0, north), (-180.0, south, east - 360, north)]
 
 
-def _interval(period: tuple[np.datetime64, np.datetime64]) -> str:
-    """Return an interval of whole seconds that holds a period."""
-    start, stop = (moment.astype("datetime64[s]") for moment in period)
-    return f"{start}Z/{stop + np.timedelta64(int(stop < period[1]), 's')}Z"
+def _interval(period: tuple[np.datetime64 | None, np.datetime64 | None]) -> str:
+    """Return an interval of whole seconds that holds a period, of which an end may be open."""
+    start, stop = period
+    first = ".." if start is None else f"{start.astype('datetime64[s]')}Z"
+    if stop is None:
+        return f"{first}/.."
+    last = stop.astype("datetime64[s]")
+    return f"{first}/{last + np.timedelta64(int(last < stop), 's')}Z"
 
 
 def _any(name: str, values: list[str]) -> str:

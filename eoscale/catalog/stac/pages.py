@@ -7,6 +7,7 @@ follow links round in circles, and not look at the numbers that pages tell.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 from urllib.parse import urljoin
@@ -16,6 +17,7 @@ from pystac_client.stac_api_io import StacApiIO
 from eoscale.access import services
 from eoscale.errors import CatalogError, IncompleteSearchError, scrub
 
+_logger = logging.getLogger(__name__)
 _STILL = 10
 """Pages in a row without an item that was not known: then a catalogue goes round in circles."""
 Key: TypeAlias = tuple[str, str]
@@ -90,6 +92,7 @@ class Pages(StacApiIO):
             page = self._page(href, method, parameters)
             known = len(self.received)
             self._note(page)
+            _logger.info("%s has given %s items", scrub(url), f"{len(self.received):,}")
             still = 0 if len(self.received) > known else still + 1
             link = _next(page)
             self.more = link is not None

@@ -99,7 +99,8 @@ def _is_wanted(item: Item, query: Query) -> bool:
             not search.frame or told["frame"] in search.frame,
             not search.orbit or told["orbitNumber"] in search.orbit,
             any(line.intersects(box) for box in boxes),
-            begins < stop and ends >= start,
+            stop is None or begins < stop,
+            start is None or ends >= start,
         ]
     )
 
