@@ -174,3 +174,50 @@ def test_what_was_dropped_and_why_is_part_of_a_list() -> None:
     old, other = ([(_granule("b"), reason)] for reason in ("too old", "another version"))
     assert GranuleList(granules=kept, dropped=old) != GranuleList(granules=kept, dropped=other)
     assert GranuleList(granules=kept, dropped=old) != GranuleList(granules=kept)
+
+
+@settings(max_examples=40)
+@given(granule_lists(), granule_lists())
+def test_lists_are_joined_and_taken_from_each_other_and_nothing_is_lost(
+    one: GranuleList, other: GranuleList
+) -> None:
+    both = one | other
+    ids = {granule.id for granule in both}
+    assert ids == {granule.id for granule in [*one, *other]}
+    assert both.found == one.found + other.found
+    assert both.truncated == (one.truncated or other.truncated)
+    rest = one - other
+    assert {granule.id for granule in rest} == ids - {granule.id for granule in other}
+    assert rest.found == one.found
+    assert (one | one).granules == one.granules
+    assert len(one - one) == 0
+
+
+def test_a_filter_drops_with_its_reason() -> None:
+    listed = GranuleList(granules=[_granule("a", size=1), _granule("b", size=3)], truncated=True)
+    large = listed.filter(lambda granule: granule.size > 2, reason="too small")
+    assert [granule.id for granule in large] == ["b"]
+    assert [(granule.id, why) for granule, why in large.dropped] == [("a", "too small")]
+    assert large.truncated
+
+
+@pytest.mark.parametrize(
+    ("urls", "links", "h5", "whole"),
+    [
+        ({"https": "https://h/a.h5"}, {}, "https://h/a.h5", "https://h/a.h5"),
+        ({"s3": "s3://b/a.nc", "https": "https://h/a.nc"}, {}, "https://h/a.nc", "s3://b/a.nc"),
+        ({"s3": "s3://b/a.SEN3"}, {"zip": "https://h/z"}, None, "https://h/z"),
+        ({"https": "https://h/a.h5"}, {"zip": "https://h/z"}, "https://h/a.h5", "https://h/a.h5"),
+        ({"s3": "s3://b/a.SEN3"}, {}, None, "s3://b/a.SEN3"),
+    ],
+)
+def test_of_a_folder_the_zip_is_all_of_it(
+    urls: dict[str, str], links: dict[str, str], h5: str | None, whole: str
+) -> None:
+    granule = _granule("a", urls=urls, links=links)
+    assert (granule.h5_url, granule.whole) == (h5, whole)
+
+
+def test_a_link_has_a_known_name() -> None:
+    with pytest.raises(CatalogError, match=r"may have links zip, .*links \['movie'\]"):
+        _granule("a", links={"movie": "https://h/a.mp4"})
