@@ -34,6 +34,8 @@ _HOW = frozenset(
 )
 """Words of a recipe that do not decide the result, or that the job holds in a resolved form."""
 _PRODUCT = TypeAdapter(Product)
+_NOT_READ = ("geometry", "h5_url", "zip_url", "quicklook_url", "hdr_url")
+"""Columns of a table of granules that tasks do without."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -272,14 +274,14 @@ class Job(Digested):
 
 
 def _table(granules: GranuleList) -> dict[str, list[Any]]:
+    """Return what tasks need of granules: neither footprints nor pictures and what else is beside them."""
     columns = granules.to_columns()
     for name in TIMES:
         columns[name] = np.array(columns[name], "M8[ns]").view(np.int64).tolist()
-    columns["geometry"] = [shape and shapely.to_wkb(shape, hex=True) for shape in columns["geometry"]]
-    return columns
+    return {name: values for name, values in columns.items() if name not in _NOT_READ}
 
 
 def _frame(columns: Mapping[str, list[Any]]) -> gpd.GeoDataFrame:
-    geometry = shapely.from_wkb(np.array(columns["geometry"], dtype=object))
-    frame = gpd.GeoDataFrame({**columns, "geometry": geometry}, geometry="geometry", crs="EPSG:4326")
+    absent = dict.fromkeys(_NOT_READ, [None] * len(columns["id"]))
+    frame = gpd.GeoDataFrame({**columns, **absent}, geometry="geometry", crs="EPSG:4326")
     return frame.assign(**{name: frame[name].astype("datetime64[ns]") for name in TIMES})
