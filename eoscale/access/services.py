@@ -59,7 +59,7 @@ def encoded(parameters: Iterable[tuple[str, str]]) -> str:
     Examples
     --------
     >>> encoded([("producerGranuleId", "*_0384*"), ("$filter", "Name eq 'a'")])
-    "producerGranuleId=*_0384*&$filter=Name%20eq%20%27a%27"
+    'producerGranuleId=*_0384*&$filter=Name%20eq%20%27a%27'
     """
     return urlencode(list(parameters), safe=_PLAIN, quote_via=quote)
 

@@ -79,7 +79,8 @@ class Policy:
         Its ``identity`` tells one observation from another.
     rule : str or Duplicates
         ``newest``: what the product prefers, then the newest version, then the latest processing or
-        revision. ``keep``: all. A :class:`Duplicates` pins what it names, before all else.
+        revision. ``keep``: all. A :class:`Duplicates` pins what it names, before all else. Granules that
+        differ in none of these are several observations.
 
     Examples
     --------
@@ -104,9 +105,11 @@ class Policy:
         dropped: list[tuple[Granule, str]] = []
         kept: list[Granule] = []
         for same in self._observations(granules):
-            best = max(same, key=self._rank)
-            kept.append(best)
-            dropped += [(other, self._why(other, best)) for other in same if other is not best]
+            first = max(map(self._rank, same))
+            best = [granule for granule in same if self._rank(granule) == first]
+            kept += best
+            others = [granule for granule in same if self._rank(granule) != first]
+            dropped += [(other, self._why(other, best[-1])) for other in others]
         return GranuleList(granules=kept, dropped=[*granules.dropped, *dropped], truncated=granules.truncated)
 
     def _observations(self, granules: Iterable[Granule]) -> Iterator[Sequence[Granule]]:
@@ -143,8 +146,6 @@ class Policy:
             preferred,
             _natural(granule.version),
             _natural(granule.revision),
-            granule.modified or np.datetime64(0, "ns"),
-            granule.id,
         )
 
     @property

@@ -72,7 +72,7 @@ def test_names_match_the_product_and_say_when_and_where() -> None:
     for one in _plan():
         match = ATL06.pattern.fullmatch(one.granule("ATL06"))
         assert match
-        assert 1 <= int(match["track"]) <= 1387
+        assert 1 <= int(match["rgt"]) <= 1387
         assert match["version"] == "006"
         days = (EPOCH + one.start - np.datetime64("2018-10-13", "s")) / np.timedelta64(1, "D")
         assert abs(int(match["cycle"]) - (1 + days / 91)) < 1.01

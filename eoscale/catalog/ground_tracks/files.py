@@ -10,7 +10,6 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyogrio
 import shapely
 from shapely.geometry.base import BaseGeometry
 
@@ -93,7 +92,7 @@ def _frames(path: Path) -> Iterator[gpd.GeoDataFrame]:
         if path.suffix.lower() in _PARQUET:
             yield gpd.read_parquet(path)
             return
-        for layer, _ in pyogrio.list_layers(path):
+        for layer in gpd.list_layers(path)["name"]:
             frame = gpd.read_file(path, layer=layer)
             if isinstance(frame, gpd.GeoDataFrame):
                 yield frame
