@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import signal
@@ -9,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from types import FrameType
+
+_STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(SystemExit):
@@ -49,7 +52,8 @@ def interruptible(at_once: Callable[[], object]) -> Iterator[None]:
         logging.disable()  # what falls over while everything is closed is no news
         raise Interrupted(status)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in _STOPS}
+    atexit.register(_deaf)
     try:
         yield
     except Exception:
@@ -58,8 +62,15 @@ def interruptible(at_once: Callable[[], object]) -> Iterator[None]:
         raise
     finally:
         if not status:  # else the process is about to end, and may still be told to hurry
+            atexit.unregister(_deaf)
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _deaf() -> None:
+    """Hear no signal any more: while Python takes itself apart, one would be answered as by default."""
+    for number in _STOPS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from tests.servers.ranges import Fault, RangeServer
 RECIPE = """\
 product: ATL06
 granules: urls.txt
+duplicates: keep
 region: [-55, 62, -25, 82]
 variables: [h_li]
 reduce:
@@ -176,6 +177,7 @@ def test_a_second_interrupt_does_not_wait_for_what_is_being_closed(folder: Path,
         status, out = running.ended()
         assert running.nobody_is_left()
     assert status == 130, running.err
-    assert {line.partition(":")[0] for line in running.err.splitlines()} == {READING}
+    # what is being closed may be closed by then, and have been told
+    assert {line.partition(":")[0] for line in running.err.splitlines()} <= {READING, "interrupted"}
     assert "Traceback" not in out
     assert not (folder / "out.zarr").exists()
