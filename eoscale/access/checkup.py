@@ -65,8 +65,14 @@ def _still_good(found: Token) -> tuple[bool, str]:
     return True, f"{found.source}: there, expires at {moment} and cannot be renewed"
 
 
-def ending(urls: Iterable[str]) -> str:
+def ending(urls: Iterable[str], seconds: float = 0.0) -> str:
     """Return which tokens that some URLs are read with end, and cannot be renewed; empty if there are none.
+
+    Parameters
+    ----------
+    urls : iterable of str
+    seconds : float
+        About how long they are read.
 
     Raises
     ------
@@ -80,8 +86,20 @@ def ending(urls: Iterable[str]) -> str:
             good, words = _still_good(found)
             if not good:
                 raise CredentialsError(f"{words}: get another one")
-            told += [words] if "expires" in words else []
-    return "; ".join(f"{words}: a run that lasts longer goes on with another one" for words in told)
+            end = logins.claims(found.token).get("exp")
+            told += [f"{words}: {_outlived(float(end), seconds)}"] if isinstance(end, int | float) else []
+    return "; ".join(told)
+
+
+def _outlived(end: float, seconds: float) -> str:
+    """Return what it means for a run of about some seconds that a token ends at a moment."""
+    left = end - time.time()
+    if seconds <= left:
+        return "a run that lasts longer goes on with another one"
+    return (
+        f"WARNING: that is in {left / 3600:.1f} h and this may take {seconds / 3600:.1f} h: get a newer one, "
+        "or give another one when it ends"
+    )
 
 
 def store(root: str) -> tuple[bool, str]:

@@ -34,6 +34,8 @@ from eoscale.write.work import Work
 if TYPE_CHECKING:
     from distributed import Client
 
+BYTES_PER_SECOND = 20e6
+"""Of one worker, to say about how long a run reads; by far not the fastest."""
 MOST_WEIGHED = 1000
 """Granules of a plan that says what will be read of them: looking up an index takes some milliseconds."""
 
@@ -88,11 +90,13 @@ def prepare(
     job = bind(analysis, granules, sample=sample)
     found, routes = routed(job.granules)
     job = replace(job, granules=found)
-    said = {"routes": routes, "login": checkup.ending(granule.url for granule in found)}
-    said = {name: fact for name, fact in said.items() if fact}
-    if len(job.granules) > MOST_WEIGHED:
-        return cut(job, said=said)
-    return cut(job, said=said, expected=expected(job, known(tuple(job.granules), job.full_paths)))
+    weighed = len(job.granules) <= MOST_WEIGHED
+    reads = expected(job, known(tuple(job.granules), job.full_paths)) if weighed else None
+    exact = reads is not None and reads.requests and not reads.unknown
+    nbytes = reads.bytes if reads is not None and exact else job.granules.nbytes
+    logins = checkup.ending((granule.url for granule in found), nbytes / BYTES_PER_SECOND)
+    said = {"routes": routes, "login": logins}
+    return cut(job, said={name: fact for name, fact in said.items() if fact}, expected=reads)
 
 
 def run(

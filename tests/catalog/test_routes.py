@@ -45,3 +45,29 @@ def test_where_there_is_no_choice_nobody_is_asked_where_this_is() -> None:
         pytest.fail("it was asked")
 
     assert routed(listed([{"s3": S3}, {"https": WEB}, {"s3": OWN, "https": WEB}]), never)[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("keys", "url", "told"),
+    [
+        (True, "s3://eodata/Sentinel-3/{}.SEN3", "2 by s3: there are keys for the bucket of Copernicus"),
+        (False, "https://download.dataspace.copernicus.eu/odata/v1/Products(1)/Nodes({}.SEN3)",
+         "2 by https: there are no keys for the bucket of Copernicus"),
+    ],
+)  # fmt: skip
+def test_who_has_keys_for_the_bucket_of_copernicus_reads_by_it(keys: bool, url: str, told: str) -> None:  # noqa: FBT001
+    ways = {
+        "s3": "s3://eodata/Sentinel-3/{}.SEN3",
+        "https": "https://download.dataspace.copernicus.eu/odata/v1/Products(1)/Nodes({}.SEN3)",
+    }
+    found, why = routed(listed([ways, ways]), lambda: "us-west-2", lambda: keys)
+    assert [granule.url for granule in found] == [url.format(granule.id) for granule in found]
+    assert why == told
+
+
+def test_what_was_chosen_is_told_for_each_provider() -> None:
+    ways = {"s3": "s3://eodata/{}.SEN3", "https": "https://download.dataspace.copernicus.eu/{}.SEN3"}
+    _, why = routed(listed([ways, {"s3": S3, "https": WEB}]), lambda: "", lambda: True)
+    assert why == (
+        "1 by https: this is not known to be us-west-2; 1 by s3: there are keys for the bucket of Copernicus"
+    )

@@ -92,6 +92,8 @@ def test_a_plan_says_when_a_token_ends_and_refuses_one_that_has(monkeypatch: pyt
     monkeypatch.setenv("MAAP_TOKEN", jwt({"exp": int(time.time()) + 3600}))
     assert "cannot be renewed: a run that lasts longer" in checkup.ending(urls)
     assert checkup.ending(urls[1:]) == ""
+    outlived = checkup.ending(urls, 3 * 3600)
+    assert "WARNING: that is in 1.0 h and this may take 3.0 h: get a newer one" in outlived
     monkeypatch.setenv("MAAP_TOKEN", jwt({"exp": int(time.time()) - 3600}))
     with pytest.raises(CredentialsError, match=r"MAAP_TOKEN: expired at .*: get another one"):
         checkup.ending(urls)
