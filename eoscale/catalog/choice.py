@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from eoscale.access import endpoints
 from eoscale.catalog.cmr.catalogue import Cmr
 from eoscale.catalog.odata.catalogue import OData
 from eoscale.catalog.search import Catalog, Query
@@ -30,15 +29,14 @@ def catalog(query: Query) -> Catalog:
     """
     known = query.product.catalogued
     name = query.search.provider or (known[0].provider if known else "")
-    match name:
-        case "cmr":
-            return Cmr()
-        case "maap":
-            return _stac(endpoints.service("EOSCALE_MAAP_STAC_URL"))
-        case "cdse":
-            return OData()
-    if name.startswith(("https://", "http://")):
-        return _stac(name.rstrip("/"))
+    if name == "cmr":
+        return Cmr()
+    if name == "cdse":
+        return OData()
+    if name == "maap" or name.startswith(("https://", "http://")):
+        from eoscale.catalog.stac.catalogue import Stac, maap  # noqa: PLC0415  brings pystac, for these alone
+
+        return maap() if name == "maap" else Stac(address=name.rstrip("/"))
     if _OF_CMR.fullmatch(name):
         return Cmr(provider=name)
     if not name:
@@ -50,9 +48,3 @@ def catalog(query: Query) -> Catalog:
         f"there is no provider {name!r}: expected cmr, maap, cdse, the address of a STAC API, or a provider "
         "of CMR such as NSIDC_CPRD"
     )
-
-
-def _stac(address: str) -> Catalog:
-    from eoscale.catalog.stac.catalogue import Stac  # noqa: PLC0415  brings pystac, which all others do without
-
-    return Stac(address=address)
