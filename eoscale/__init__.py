@@ -7,7 +7,6 @@ lazy Dataset; :func:`index` prepares granules for all of these. The types are in
 errors in :mod:`eoscale.errors`.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from eoscale.catalog.listing import Listing
@@ -27,14 +26,13 @@ from eoscale.model.sink import Sink
 from eoscale.products import product
 from eoscale.run import Ledger, Plan, Result, run
 from eoscale.run import prepare as plan
+from eoscale.run.broker import connect
+from eoscale.run.download import download
+from eoscale.run.indexing import index
 from eoscale.steps.searched import search
 
 if TYPE_CHECKING:
-    from eoscale.lazy.aggregate import aggregate
-    from eoscale.lazy.tracks import open  # noqa: A004  as xarray, zarr and rasterio have it
-    from eoscale.run.broker import connect
-    from eoscale.run.download import download
-    from eoscale.run.indexing import index
+    from eoscale.lazy import aggregate, open  # noqa: A004  as xarray, zarr and rasterio have it
 
 __all__ = [
     "ChunkIndex",
@@ -68,19 +66,10 @@ __all__ = [
 ]
 
 
-_LATER = {
-    "aggregate": "eoscale.lazy",
-    "connect": "eoscale.run.broker",
-    "download": "eoscale.run.download",
-    "index": "eoscale.run.indexing",
-    "open": "eoscale.lazy",
-}
-"""Public names whose modules are imported when they are asked for."""
-
-
 def __getattr__(name: str) -> Any:  # noqa: ANN401  a module has attributes of any kind
-    # dask.dataframe takes as long to import as a third of everything, and workers of runs do without; who
-    # opens granules does without distributed
-    if name in _LATER:
-        return getattr(import_module(_LATER[name]), name)
+    # dask.dataframe takes as long to import as a third of everything: workers of runs do without
+    if name in ("aggregate", "open"):
+        from eoscale import lazy  # noqa: PLC0415
+
+        return getattr(lazy, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

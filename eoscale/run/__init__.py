@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import xarray as xr
+from distributed import Client
 
 from eoscale.access import checkup
 from eoscale.catalog.routes import routed
@@ -20,6 +20,8 @@ from eoscale.model.recipe import Recipe
 from eoscale.model.vocabulary import Output
 from eoscale.run import ledger as ledgers
 from eoscale.run.bind import bind
+from eoscale.run.cluster import connected
+from eoscale.run.execute import execute
 from eoscale.run.ledger import Ledger
 from eoscale.run.plan import Plan, cut
 from eoscale.run.policy import may_fail
@@ -30,9 +32,6 @@ from eoscale.write.claims import claimed
 from eoscale.write.places import Place, PlaceLike, place
 from eoscale.write.published import open_published
 from eoscale.write.work import Work
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 BYTES_PER_SECOND = 20e6
 """Of one worker, to say about how long a run reads; by far not the fastest."""
@@ -147,10 +146,6 @@ def run(
     RunError
         If workers died, or counts do not reconcile.
     """
-    # distributed takes memory and time that who only plans or opens granules does without
-    from eoscale.run.cluster import connected  # noqa: PLC0415
-    from eoscale.run.execute import execute  # noqa: PLC0415
-
     planned = recipe if isinstance(recipe, Plan) else prepare(recipe, granules=granules)
     job = planned.job
     result = target(job.recipe, output)
