@@ -164,7 +164,7 @@ async def hedged(ask: Callable[[], Awaitable[T]], late: float, limit: float, roo
     """
     first = asyncio.ensure_future(ask())
     try:
-        await asyncio.wait({first}, timeout=min(late, limit))
+        await _done(first, min(late, limit))
         if first.done():
             return first.result()
         if room.locked() or late >= limit:
@@ -173,6 +173,24 @@ async def hedged(ask: Callable[[], Awaitable[T]], late: float, limit: float, roo
             return await _within(limit - late, {first, asyncio.ensure_future(ask())})
     finally:
         first.cancel()
+
+
+async def _done(task: asyncio.Future[T], seconds: float) -> None:
+    """Wait until a task is done, or some seconds; as asyncio.wait does for any number of them, but sooner."""
+    loop = asyncio.get_running_loop()
+    woken = loop.create_future()
+
+    def wake(_task: object = None) -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    timer = loop.call_later(seconds, wake)
+    task.add_done_callback(wake)
+    try:
+        await woken
+    finally:
+        timer.cancel()
+        task.remove_done_callback(wake)
 
 
 async def _within(seconds: float, running: set[asyncio.Future[T]]) -> T:

@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+_FRESH = 8
+"""Answers that are needed to say what is late, and after which it is said anew."""
 _SMALL = 2**17
 """Bytes, up to which an answer takes as long as its first byte does, or little more."""
 
@@ -27,10 +29,18 @@ class Pace:
     """No answer is late before."""
     _lately: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=64))
     """Seconds and bytes."""
+    _late: float | None = None
+    """What is late by the answers so far, if that has been looked at."""
+    _new: int = 0
+    """Answers since."""
 
     def record(self, seconds: float, nbytes: int = 0) -> None:
         """Take note of an answer."""
         self._lately.append((seconds, nbytes))
+        self._new += 1
+        # all that is asked for at once asks what is late: that need not change with each answer
+        if self._new >= _FRESH or len(self._lately) < _FRESH:
+            self._late, self._new = None, 0
 
     @property
     def late(self) -> float:
@@ -44,10 +54,12 @@ class Pace:
         >>> pace.late
         6.0
         """
-        if len(self._lately) < 8:
+        if len(self._lately) < _FRESH:
             return 5 * self.floor_seconds
-        ordered = sorted(seconds for seconds, _ in self._lately)
-        return max(self.floor_seconds, 3 * ordered[len(ordered) * 9 // 10])
+        if self._late is None:
+            ordered = sorted(seconds for seconds, _ in self._lately)
+            self._late = max(self.floor_seconds, 3 * ordered[len(ordered) * 9 // 10])
+        return self._late
 
     @property
     def link(self) -> Link:
