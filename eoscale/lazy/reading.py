@@ -44,7 +44,7 @@ class Reading(FromMapProjectable):
             return None
         together: Expression = self.substitute_parameters({"columns": columns})
         # which would be made anew for each expression, and takes milliseconds
-        vars(together).setdefault("frame_meta", self.frame_meta[columns])
+        together.__dict__.setdefault("frame_meta", self.frame_meta[columns])
         if isinstance(parent, Projection):
             return together[parent.operand("columns")]
         return parent.substitute(self, together[self.columns])

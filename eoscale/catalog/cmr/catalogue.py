@@ -69,9 +69,6 @@ class Cmr:
         hits = 0
         for parameters in questions(query, self.provider):
             left = None if most is None else most - len(found)
-            if left == 0:
-                hits += int(_document(_asked(_GRANULES, [*parameters, ("page_size", "0")], {}))["hits"])
-                continue
             records, counted = self._received(parameters, query, left)
             found += records
             hits += counted
@@ -113,7 +110,7 @@ class Cmr:
 
     def _pages(self, parameters: Parameters, most: int | None) -> Iterator[tuple[int, list[Any]]]:
         """Yield how many granules CMR counts, and the records of a page, until there are no more."""
-        size = min(self.page_size, most or self.page_size)
+        size = self.page_size if most is None else min(self.page_size, most)
         asked = [*parameters, ("page_size", str(size))]
         after, seen, number = "", set[str](), 0
         while True:
@@ -137,7 +134,7 @@ class Cmr:
                 "login: look at `eoscale search --collections`, or log in"
             )
         _logger.warning(
-            "CMR has no granule of %s here and then; a collection that is open to registered users only "
+            "CMR has no granule of %s for this search; a collection that is open to registered users only "
             "shows none without a login",
             query.product.name,
         )

@@ -335,3 +335,11 @@ def test_atl08_by_track_over_tasmania_has_exactly_this_form(serve: Serve) -> Non
     one = Query(product=ATL08, region=TASMANIA, search=Search(rgt=17))
     (parameters,) = questions(one)
     assert ("producerGranuleId", "*_0017??09_*") in parameters
+
+
+def test_questions_that_are_not_asked_any_more_are_counted(serve: Serve) -> None:
+    server = serve([record(number) for number in range(14 * 400)])
+    found = Cmr().search(Query(product=ATL08, search=Search(rgt=tuple(range(1, 251)), max_items=5)))
+    assert len(found) == 5
+    assert found.truncated
+    assert [dict(asked)["page_size"] for asked in server.questions()] == ["5", "0", "0"]
