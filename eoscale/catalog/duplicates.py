@@ -16,6 +16,8 @@ from eoscale.model.granule import ROUTES, SECOND_COPY, Granule, GranuleList
 from eoscale.model.product import Product
 from eoscale.model.vocabulary import Duplicates
 
+LATER = "a later revision of the same observation is kept"
+"""Why one of two granules of one version is dropped."""
 _APART = np.timedelta64(60, "s")
 """Observations of one name that begin further apart are several; versions move a beginning by seconds."""
 
@@ -92,7 +94,7 @@ class Policy:
     ... )
     >>> listed = Policy(product=ATL06).settle(GranuleList(granules=[old, new]))
     >>> listed[0].version, listed.dropped[0][1]
-    ('006', 'the same as ATL06_20190613065109_11610303_006_01, whose version is 006 and not 005')
+    ('006', 'its version is 005, and 006 of the same observation is kept')
     """
 
     product: Product
@@ -153,13 +155,13 @@ class Policy:
         return self.rule.model_dump(exclude_none=True) if isinstance(self.rule, Duplicates) else {}
 
     def _why(self, other: Granule, best: Granule) -> str:
-        """Return why a granule is dropped: in what it comes behind another one."""
+        """Return why a granule is dropped: in what it comes behind another one, in words that many share."""
         mine, theirs = self._told(other), self._told(best)
-        for name in (*self._pins, *self.product.preference, "version", "revision"):
+        for name in (*self._pins, *self.product.preference, "version"):
             this, that = _fact(other, mine, name), _fact(best, theirs, name)
             if this != that:
-                return f"the same as {best.id}, whose {name} is {that} and not {this}"
-        return f"the same as {best.id}"
+                return f"its {name} is {this}, and {that} of the same observation is kept"
+        return LATER
 
 
 def _fact(granule: Granule, told: dict[str, str], name: str) -> str:
