@@ -10,11 +10,13 @@ import geopandas as gpd
 import platformdirs
 import shapely
 
+from eoscale.catalog.duplicates import Policy
 from eoscale.errors import CatalogError, RecipeError, RunError
 from eoscale.hdf5.index import indexes
 from eoscale.lazy import reading
 from eoscale.lazy.reader import Reader
 from eoscale.model.digest import digest
+from eoscale.model.granule import GranuleList
 from eoscale.model.job import Job
 from eoscale.model.product import Product
 from eoscale.model.recipe import Recipe
@@ -46,7 +48,8 @@ def open(  # noqa: A001  the library's front door
     Parameters
     ----------
     granules : GranuleList, str, path, or sequence of them
-        Paths may be globs, text files of URLs, and saved lists.
+        Paths may be globs, text files of URLs, and saved lists: of several versions of an observation the
+        newest counts, as in a run. A GranuleList is taken as it is.
     variables : sequence of str, or mapping
         Names of the product or paths in its beams; a mapping gives them new names.
     region : Region, (west, south, east, north), GeoDataFrame, polygon or path, optional
@@ -95,6 +98,8 @@ def open(  # noqa: A001  the library's front door
     >>> folder.cleanup()
     """
     known, found = listed(granules, product)
+    if not isinstance(granules, GranuleList):
+        found = Policy(product=known).settle(found)
     _demand_track(known)
     recipe = Recipe(product=known, variables=variables, period=period, quality=quality, where=where)
     area = None if region is None else Region.of(region)

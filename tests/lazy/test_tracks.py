@@ -23,6 +23,8 @@ from geopandas.testing import assert_geodataframe_equal
 import eoscale
 from eoscale import synthetic
 from eoscale.access import ranges
+from eoscale.catalog.listing import Listing
+from eoscale.catalog.search import Query
 from eoscale.errors import CatalogError, CorruptGranuleError, GranuleError, RecipeError, RunError
 from eoscale.hdf5.index import index
 from eoscale.model.granule import Granule, GranuleList
@@ -389,3 +391,20 @@ def test_graphs_of_12500_partitions_weigh_less_than_5_megabytes(many: GranuleLis
         "a cube": len(pickle.dumps(graph_of(cube))),
     }
     assert max(sizes.values()) < 5_000_000, sizes
+
+
+def test_of_two_versions_among_files_the_newest_counts_as_in_a_run_and_a_list_is_taken_as_it_is(
+    ice: GranuleList, tmp_path: Path
+) -> None:
+    for granule in ice:
+        for revision in ("01", "02"):
+            name = f"{granule.id[:-2]}{revision}.h5"
+            (tmp_path / name).hardlink_to(granule.url)
+    files = eoscale.open(f"{tmp_path}/*.h5", variables=["h_li"], region=BOX)
+    named = set(files.granule.compute(scheduler="threads"))
+    assert named
+    assert all(name.endswith("_02") for name in named)
+    both = Listing([f"{tmp_path}/*.h5"]).search(Query(product=ATL06))
+    assert len(both) == 2 * len(ice)
+    rows = len(eoscale.open(both, variables=["h_li"], region=BOX))
+    assert rows == 2 * len(files)
