@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import resource
 from collections import deque
@@ -407,12 +408,24 @@ def test_more_parts_are_joined_than_a_process_may_have_open_files(tmp_path: Path
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with ExitStack() as limited:
         limited.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        opened = len(list(Path("/dev/fd").iterdir()))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 30, hard))
-        with ExitStack() as files, pytest.raises(OSError, match="Too many open files"):
-            deque(files.enter_context(Path(str(made._path(part))).open("rb")) for part in made.parts)
+        while _may_open([Path(str(made._path(part))) for part in made.parts]):
+            # what earlier tests left is closed at any time, and makes room
+            opened = len(list(Path("/dev/fd").iterdir()))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 30, hard))
         made.publish()
     assert len(gpd.read_parquet(made.output)) == 2 * len(made.parts)
+
+
+def _may_open(paths: Sequence[Path]) -> bool:
+    """Return whether this process may have all of some files open."""
+    try:
+        with ExitStack() as files:
+            deque(files.enter_context(path.open("rb")) for path in paths)
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+        return False
+    return True
 
 
 # CSV and JSON
