@@ -63,7 +63,8 @@ class Listing:
         AccessError
             If a host or bucket must not be asked, or a bucket cannot be listed.
         """
-        listed = settled((one(query.product) for one in self._found()), query)
+        found = [one(query.product) for one in self._found()]
+        listed = settled(found, query, truncated=self._is_cut())
         if not listed.granules and not any(reason == OUTSIDE_PERIOD for _, reason in listed.dropped):
             names = ", ".join(granule.id for granule, _ in listed.dropped[:3]) or "nothing"
             raise CatalogError(f"no granule of {query.product.name} in {self._told()}: found {names}")
@@ -78,13 +79,13 @@ class Listing:
         CatalogError
             If there are granules of none of them, or of several.
         """
-        found = list(self._found())
+        found, cut = list(self._found()), self._is_cut()
         if not found:
             raise CatalogError("no granules were given: there is nothing to open")
         several = [
             (known, listed)
             for known in products
-            if len(listed := settled((one(known) for one in found), Query(product=known)))
+            if len(listed := settled((one(known) for one in found), Query(product=known), truncated=cut))
         ]
         if len(several) > 1:
             names = ", ".join(known.name for known, _ in several)
@@ -102,6 +103,11 @@ class Listing:
             else:
                 yield from _given(place)
 
+    def _is_cut(self) -> bool:
+        """Return whether one of the places is a list of which a catalogue has more."""
+        paths = [str(place) for place in self.places if isinstance(place, str | PathLike)]
+        return any(tables.truncated(path) for path in paths if _ending(path) in _PARQUET)
+
     def _told(self) -> str:
         given = [scrub(str(place)) for place in self.places if isinstance(place, str | PathLike)]
         more = len(given) - _MOST_TOLD
@@ -110,8 +116,7 @@ class Listing:
 
 def _at(place: str) -> Iterator[Found]:
     """Yield what is at one place."""
-    parts = _split(place)
-    ending = Path(parts.path).suffix.lower()
+    parts, ending = _split(place), _ending(place)
     if parts.scheme in ("http", "https"):
         endpoints.check(place)
     if ending in _PARQUET:
@@ -159,6 +164,10 @@ def _collection(place: str) -> Iterator[Found]:
     if not isinstance(told, Mapping) or told.get("type") not in ("Feature", "FeatureCollection"):
         raise CatalogError(f"{scrub(place)} is no STAC Item and no ItemCollection: it has another `type`")
     yield from _items(told)
+
+
+def _ending(place: str) -> str:
+    return Path(_split(place).path).suffix.lower()
 
 
 def _split(place: str) -> SplitResult:

@@ -54,6 +54,12 @@ def is_list(path: Path) -> bool:
     return {"product_type", "dropped", "geometry"} <= set(names)
 
 
+def truncated(path: str) -> bool:
+    """Return whether a table is a list that :func:`save` wrote, and of which a catalogue has more."""
+    frame = _read(path)
+    return "truncated" in frame and bool(frame["truncated"].any())
+
+
 def parquet(path: str) -> Iterator[Found]:
     """Yield the granules of a table: a list that was saved, items of STAC, or rows with URLs.
 

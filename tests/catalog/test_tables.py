@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,15 @@ def test_a_list_that_was_written_is_read_as_it_was(
     assert again.truncated == listed.truncated
     one, other = listed.to_dataframe(), again.to_dataframe()
     pd.testing.assert_frame_equal(pd.DataFrame(one), pd.DataFrame(other))
+
+
+def test_a_list_that_was_cut_stays_so_when_it_is_listed(tmp_path: Path) -> None:
+    whole = Listing(URLS).search(Query(product=ATL06))
+    for truncated in (True, False):
+        tables.save(replace(whole, truncated=truncated), tmp_path / "list.parquet")
+        place = str(tmp_path / "list.parquet")
+        assert Listing([place]).search(Query(product=ATL06)).truncated is truncated
+        assert Listing([URLS[0], place]).among([ATL06])[1].truncated is truncated
 
 
 def test_a_list_has_the_columns_that_others_know_and_is_geoparquet(tmp_path: Path) -> None:
