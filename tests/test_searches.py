@@ -18,6 +18,7 @@ from distributed import Client
 from eoscale import search, synthetic
 from eoscale.access import keeper
 from eoscale.catalog import tables
+from eoscale.catalog.ground_tracks.orbits import ground_track
 from eoscale.errors import CatalogError, RecipeError
 from eoscale.model.recipe import Recipe
 from eoscale.model.region import Region
@@ -174,6 +175,28 @@ def test_tracks_that_cross_tasmania_are_asked_of_cmr_and_their_granules_read(
     assert {"*_0017??09_*", "*_0055??13_*", "*_0078??09_*"} <= set(patterns)
     assert len(patterns) == 40
     assert dict(question)["temporal"] == "2019-01-01T00:00:00Z,2019-02-01T00:00:00Z"
+
+
+def test_reference_orbits_of_a_file_beside_the_recipe_are_those_that_cross(use: Use, tmp_path: Path) -> None:
+    (tmp_path / "recipes").mkdir()
+    recipe = tmp_path / "recipes" / "tasmania.yaml"
+    words = (
+        (RECIPES / "tasmania-canopy-by-track.yaml")
+        .read_text()
+        .replace("rgt: crossing", "rgt: {orbits: orbits.gpkg, within: 10}")
+    )
+    recipe.write_text(words)
+    tracks = gpd.GeoDataFrame(
+        {"orbit": [17, 18]}, geometry=[ground_track(17), ground_track(18)], crs="EPSG:4326"
+    )
+    tracks.to_file(tmp_path / "recipes" / "orbits.gpkg")
+    server = Cmr([Record("ATL08_20190105000000_00170209_006_01", SIX, np.datetime64("2019-01-05", "ns"))])
+    use(server)
+    done = eoscale("search", recipe, "-o", "list.parquet", folder=tmp_path)
+    assert done.status == 0, done.err
+    patterns = [value for name, value in server.questions()[0] if name == "producerGranuleId"]
+    assert patterns == ["*_0017??09_*"]
+    assert len(tables.load(str(tmp_path / "list.parquet"))) == 1
 
 
 def test_a_search_that_ends_short_ends_the_command(use: Use, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from eoscale.model.job import Job
 from eoscale.model.product import Product
 from eoscale.model.recipe import Recipe
 from eoscale.model.region import Region
-from eoscale.model.vocabulary import Synthetic
+from eoscale.model.vocabulary import Crossing, Search, Synthetic
 from eoscale.products import product
 
 
@@ -71,8 +71,17 @@ def _product(recipe: Recipe) -> Product:
 def _listed(
     recipe: Recipe, given: GranuleList | str | None, known: Product, region: Region | None
 ) -> GranuleList:
-    query = Query(product=known, search=recipe.search, period=recipe.searched, region=region)
+    query = Query(product=known, search=_search(recipe), period=recipe.searched, region=region)
     return Policy(product=known, rule=recipe.duplicates).settle(_granules(recipe, given, query))
+
+
+def _search(recipe: Recipe) -> Search:
+    """Return the words of a search, in which a file of orbits is found wherever this runs."""
+    rgt = recipe.search.rgt
+    if not isinstance(rgt, Crossing) or rgt.orbits is None:
+        return recipe.search
+    near = rgt.model_copy(update={"orbits": recipe.beside(rgt.orbits)})
+    return recipe.search.model_copy(update={"rgt": near})
 
 
 def _region(recipe: Recipe) -> Region | None:
