@@ -174,7 +174,9 @@ def test_a_second_interrupt_does_not_wait_for_what_is_being_closed(folder: Path,
         time.sleep(0.5)
         assert running.process.poll() is None
         running.send(signal.SIGINT)
+        again = time.monotonic()
         status, out = running.ended()
+        assert time.monotonic() - again < server.delay / 3
         assert running.nobody_is_left()
     assert status == 130, running.err
     # what is being closed may be closed by then, and have been told
