@@ -110,8 +110,7 @@ async def reply(
         else:
             answer = await stack.enter_async_context(redirects.posted(url, sent, form, sign))
         if answer.status in PASSING or answer.status in (401, 403):
-            told = (await answer.content.read(_LONGEST)).decode(errors="replace")
-            raise _refusal(url, answer, reason(told))
+            raise _refusal(url, answer, reason(await _beginning(answer)))
         if answer.status >= 300:
             raise Refused(answer.status, (await _unpacked(url, answer, _LONGEST)).decode(errors="replace"))
         return Reply(await _unpacked(url, answer, _MOST), answer.headers)
@@ -209,12 +208,22 @@ def _unexpected(url: str, answer: aiohttp.ClientResponse, start: int, stop: int)
 
 async def _short(url: str, answer: aiohttp.ClientResponse) -> str:
     """Return the text of an answer that is no granule."""
-    body = (await answer.content.read(_LONGEST)).decode(errors="replace")
     if answer.status in PASSING:
         raise _refusal(url, answer)
+    body = await _beginning(answer)
     if answer.status >= 300:
         raise Refused(answer.status, body)
     return body
+
+
+async def _beginning(answer: aiohttp.ClientResponse) -> str:
+    """Return the text of an answer, which comes in any number of pieces, or the beginning of a long one."""
+    body = bytearray()
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) >= _LONGEST:
+            break
+    return body[:_LONGEST].decode(errors="replace")
 
 
 @asynccontextmanager
@@ -225,8 +234,7 @@ async def _answered(
     async with _translated(url), AsyncExitStack() as stack:
         answer = await redirects.answer(url, headers, stack, sign)
         if answer.status >= 400 and answer.status != 416:
-            body = (await answer.content.read(_LONGEST)).decode(errors="replace")
-            raise _refusal(url, answer, reason(body))
+            raise _refusal(url, answer, reason(await _beginning(answer)))
         if answer.status == 200 and _is_login(answer):
             name = providers.bearer(url) or providers.EARTHDATA
             raise CredentialsError(f"{scrub(url)} leads to a login page: {providers.how_to_log_in(name)}")

@@ -56,6 +56,8 @@ class _Client:
     """What a process knows of the hosts that it asks."""
 
     session: aiohttp.ClientSession
+    unkept: aiohttp.ClientSession
+    """Keeps no connection: for hosts where one that is open counts for a quota."""
     jars: defaultdict[str, aiohttp.CookieJar] = field(
         default_factory=lambda: defaultdict(lambda: aiohttp.CookieJar(unsafe=True, quote_cookie=False))
     )
@@ -89,17 +91,23 @@ _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, _Client] = WeakKeyDiction
 def _client() -> _Client:
     running = asyncio.get_running_loop()
     if running not in _clients:
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, resolver=_Resolver()),  # ranges bound the connections
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-            headers={"Accept-Encoding": "identity"},
-            auto_decompress=False,
-        )
-        session._retry_connection = False  # noqa: SLF001  it would ask again by itself, without being counted
-        loop.at_stop(session.close)
-        _clients[running] = _Client(session)
+        _clients[running] = _Client(_session(keeps=True), _session(keeps=False))
     return _clients[running]
+
+
+def _session(*, keeps: bool) -> aiohttp.ClientSession:
+    """Return a session that keeps connections, or says with each request that it does not, and does not."""
+    made = aiohttp.ClientSession(
+        # ranges bound the connections
+        connector=aiohttp.TCPConnector(limit=0, resolver=_Resolver(), force_close=not keeps),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+        headers={"Accept-Encoding": "identity"} | ({} if keeps else {"Connection": "close"}),
+        auto_decompress=False,
+    )
+    made._retry_connection = False  # noqa: SLF001  it would ask again by itself, without being counted
+    loop.at_stop(made.close)
+    return made
 
 
 def plain(url: str) -> bool:
@@ -229,14 +237,13 @@ async def _asked(
     origin, address, sent = _origin(url), URL(url, encoded=True), dict(headers)
     if bearer:
         sent["Authorization"] = bearer.header
-    if quota.quota(url):
-        sent["Connection"] = "close"  # one that is kept would count for the quota
     if origin in client.jars:
         cookies = client.jars[origin].filter_cookies(address).output(attrs=[], header="", sep=";").strip()
         if cookies:
             sent["Cookie"] = cookies
     method = "GET" if form is None else "POST"
-    asked = client.session.request(method, address, data=form, headers=sent, allow_redirects=False)
+    session = client.unkept if quota.quota(url) else client.session
+    asked = session.request(method, address, data=form, headers=sent, allow_redirects=False)
     async with asked as answer:
         if answer.cookies:
             client.jars[origin].update_cookies(answer.cookies, address)

@@ -29,6 +29,7 @@ def fresh(hasty: None) -> None:  # noqa: ARG001  what it does is wanted
         client = redirects._clients.pop(asyncio.get_running_loop(), None)
         if client:
             await client.session.close()
+            await client.unkept.close()
 
     loop.run(forget())
 

@@ -129,6 +129,12 @@ def test_a_token_service_that_is_down_is_waited_for(maap: Maap) -> None:
     assert len(maap.tokens.calls) == 30
 
 
+def test_a_token_that_comes_in_pieces_is_taken_whole(maap: Maap) -> None:
+    maap.tokens.host.reply = lambda asked: maap.tokens.reply(asked)._replace(pause=0.1)
+    assert read(maap.url) == EXPECTED
+    assert maap.tokens.calls == ["refresh_token"]
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -167,7 +173,7 @@ def test_a_second_refusal_of_copernicus_is_final(copernicus: Copernicus) -> None
     with pytest.raises(ForbiddenError, match="403 Forbidden"):
         first(copernicus.url)
     assert copernicus.tokens.calls == ["password", "refresh_token"]
-    assert len(copernicus.nodes.asked) == 2
+    assert len(copernicus.nodes.asked) == copernicus.nodes.connections == 2
 
 
 def test_a_wrong_password_is_an_error_without_it(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
+from time import sleep
 from typing import NamedTuple, Self
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
@@ -54,6 +55,8 @@ class Answer(NamedTuple):
     status: int
     headers: Sequence[tuple[str, str]] = ()
     body: bytes = b""
+    pause: float = 0.0
+    """Seconds between two halves of the body."""
 
 
 Reply = Callable[[Asked], Answer]
@@ -173,7 +176,10 @@ class _Handler(BaseHTTPRequestHandler):
         if not told & {"content-length", "transfer-encoding", "connection"}:
             self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
-        self.wfile.write(answer.body)
+        half = len(answer.body) // 2
+        self.wfile.write(answer.body[:half])
+        sleep(answer.pause)
+        self.wfile.write(answer.body[half:])
 
     do_POST = do_PUT = do_GET  # noqa: N815  as http.server has it
 
