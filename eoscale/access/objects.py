@@ -72,7 +72,7 @@ def parsed(url: str) -> SplitResult:
 
 
 def local(url: str) -> Path | None:
-    """Return the path of a URL on this machine's disks, without links and ``..``; None of any other.
+    """Return the path of a URL on this machine's disks, whole and without ``..``; None of any other.
 
     Raises
     ------
@@ -82,7 +82,9 @@ def local(url: str) -> Path | None:
     parts = parsed(url)
     if parts.scheme not in DISKS:
         return None
-    return Path(unquote(parts.path) if parts.scheme else url).resolve()
+    path = Path(unquote(parts.path) if parts.scheme else url).absolute()
+    # obstore takes no `..`, which a link on the way may lead elsewhere than the text says
+    return path.resolve() if ".." in path.parts else path
 
 
 def locate(url: str, keys: Credential | None = None) -> tuple[ObjectStore, str]:
@@ -103,7 +105,6 @@ def locate(url: str, keys: Credential | None = None) -> tuple[ObjectStore, str]:
     """
     path = local(url)
     if path is not None:
-        # obstore takes no `..`, which a link on the way may lead elsewhere than the text says
         return disk(), path.as_posix().lstrip("/")
     parts = urlsplit(url)
     if parts.scheme in BUCKETS:

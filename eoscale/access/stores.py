@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, PreconditionError
@@ -258,12 +256,11 @@ def _version(e_tag: str | None, version: str | None) -> UpdateVersion:
 
 
 def _locate(root: str, key: str) -> tuple[ObjectStore, str]:
-    parts = urlsplit(root)
-    if parts.scheme in ("", "file"):
-        # the folder need not exist, which obstore asks of a store with a prefix
-        folder = Path(unquote(parts.path) if parts.scheme else root).resolve()
-        return objects.disk(), (folder / key).as_posix().lstrip("/")
-    return objects.opened(root), key
+    folder = objects.local(root)
+    if folder is None:
+        return objects.opened(root), key
+    # it need not exist, which obstore asks of a store with a prefix
+    return objects.disk(), (folder / key).as_posix().lstrip("/")
 
 
 def _name(root: str) -> str:

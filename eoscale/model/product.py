@@ -200,17 +200,18 @@ class Product:
         Whole seconds and fractions are converted apart, so that no nanosecond is lost to float64.
         """
         # beyond +-292 years from 1970 datetime64[ns] overflows; such a time is a fill value, not a time
-        epoch = np.datetime64(self.epoch, "ns")
-        good = np.abs(seconds + epoch.astype(np.int64) / 1e9) < 9.2e9
-        if not good.all():
+        epoch = np.datetime64(self.epoch, "ns").astype(np.int64)
+        first, last = -9.2e9 - epoch / 1e9, 9.2e9 - epoch / 1e9
+        if not (first < seconds.min(initial=0) and seconds.max(initial=0) < last):
+            good = (first < seconds) & (seconds < last)
             result = np.full(seconds.shape, np.datetime64("NaT"), dtype="datetime64[ns]")
             result[good] = self.times(seconds[good])
             return result
         whole = np.floor(seconds)
-        nanoseconds = np.rint((seconds - whole) * 1e9).astype(np.int64)
-        since = whole.astype(np.int64) * 1_000_000_000 + nanoseconds
-        times: NDArray[np.datetime64] = epoch + since.view("timedelta64[ns]")
-        return times
+        ticks = np.rint((seconds - whole) * 1e9).astype(np.int64)
+        ticks += whole.astype(np.int64) * 1_000_000_000
+        ticks += epoch
+        return ticks.view("datetime64[ns]")
 
     def missing(self, values: Array, fill_value: Array | None) -> NDArray[np.bool_]:
         """Return which of the (n, ...) values are missing, by the product's fill rule.

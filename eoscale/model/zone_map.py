@@ -90,26 +90,24 @@ class ZoneMap(Digested):
             Rows of one chunk of the coordinates.
         """
         known = placed(longitude, latitude)
-        x, y = (np.where(known, degrees, np.nan).astype(np.float64) for degrees in (longitude, latitude))
-        west = np.where(x < 180, x, x - 360)
-        places = west, np.where(west < 0, west + 360, west), y
+        x, y = (np.asarray(degrees, np.float64) for degrees in (longitude, latitude))
+        if not known.all():
+            x, y = (np.where(known, degrees, np.nan) for degrees in (x, y))
+            time = np.where(known, time, np.datetime64("NaT", "ns"))
         rows = known.size
         starts = np.arange(0, rows, chunk_rows)
         finest = starts
         for _ in range(_HALVINGS):
             finest = _halved(finest, rows, _sizes(finest, rows) > 1)
+        places = (*_turned(x), y)
         low = np.stack([np.fmin.reduceat(each, finest) for each in places])
         high = np.stack([np.fmax.reduceat(each, finest) for each in places])
-        boxes = _boxes(low, high, np.searchsorted(finest, starts))
-        for _ in range(_HALVINGS):
-            long = _lengths(boxes) >= _SHORT
-            if not long.any():
-                break
-            starts = _halved(starts, rows, long)
-            boxes = _boxes(low, high, np.searchsorted(finest, starts))
-        moments = np.where(known, time, np.datetime64("NaT", "ns"))
-        times = np.stack([np.fmin.reduceat(moments, starts), np.fmax.reduceat(moments, starts)], axis=1)
-        return cls(rows=rows, starts=starts, boxes=boxes, times=times)
+        boxes = _boxes(low, high, np.arange(finest.size))
+        if (_lengths(boxes) >= _SHORT).all():  # and so are those that they are halves of
+            starts = finest
+        else:
+            starts, boxes = _split(low, high, starts, finest, rows)
+        return cls(rows=rows, starts=starts, boxes=boxes, times=_first_and_last(time, starts))
 
     def __repr__(self) -> str:
         return f"<ZoneMap of {self.rows} rows in {self.starts.size} runs>"
@@ -150,6 +148,34 @@ def _halved(starts: Rows, rows: int, which: NDArray[np.bool_]) -> Rows:
     """Return where runs begin when some of them have been halved."""
     middles = (starts + _sizes(starts, rows) // 2)[which]
     return np.sort(np.concatenate([starts, middles]))
+
+
+def _turned(longitude: Floats) -> tuple[Floats, Floats]:
+    """Return longitudes from -180, and those from 0, which are not needed where all lie in half a turn."""
+    greatest = longitude.max(initial=0)
+    west = longitude if greatest < 180 else np.where(longitude < 180, longitude, longitude - 360)
+    half = greatest - longitude.min(initial=0) < 180
+    return west, west if half else np.where(west < 0, west + 360, west)
+
+
+def _split(low: Floats, high: Floats, starts: Rows, finest: Rows, rows: int) -> tuple[Rows, Boxes]:
+    """Return where runs begin that are halved while they are long, at most to the finest, and their boxes."""
+    boxes = _boxes(low, high, np.searchsorted(finest, starts))
+    for _ in range(_HALVINGS):
+        long = _lengths(boxes) >= _SHORT
+        if not long.any():
+            break
+        starts = _halved(starts, rows, long)
+        boxes = _boxes(low, high, np.searchsorted(finest, starts))
+    return starts, boxes
+
+
+def _first_and_last(time: Times, starts: Rows) -> Times:
+    """Return (n, 2) the least and the greatest time of each run; NaT only where there is no other."""
+    ticks = time.astype("M8[ns]", copy=False).view(np.int64)
+    # of int64 NaT is the least, and one less is the greatest: several times faster than fmin
+    first = np.minimum.reduceat(ticks - 1, starts) + 1
+    return np.stack([first, np.maximum.reduceat(ticks, starts)], axis=1).view("M8[ns]")
 
 
 def _boxes(low: Floats, high: Floats, starts: NDArray[np.int64]) -> Boxes:

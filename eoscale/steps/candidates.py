@@ -88,10 +88,10 @@ def with_zones(job: Job, chunks: ChunkIndex, rows: Candidates, columns: Columns)
     for group in (group for group, some in rows.items() if some is None):
         name = longitude(job, group)
         if name not in chunks.zones:
-            places = located(job, chunks, [group], columns)
+            x, y, _ = (column(chunks, columns, f"{group}/{path}") for path in job.coordinates)
             zones[name] = ZoneMap.of(
-                places[LONGITUDE],
-                places[LATITUDE],
+                x,
+                y,
                 timed(job, chunks, [group], columns),
                 chunk_rows=chunks.datasets[name].chunk_shape[0],
             )

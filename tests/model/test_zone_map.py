@@ -205,6 +205,12 @@ def test_a_run_across_the_antimeridian_has_a_narrow_box() -> None:
     assert not zones.runs(Region.from_bbox(-179.98, -1, 179.98, 1), None).any()
 
 
+@pytest.mark.parametrize("x", [(179.99, 180.0), (180.0, 179.99), (179.99, -180.0)])
+def test_the_antimeridian_itself_is_no_turn_away(x: tuple[float, float]) -> None:
+    zones = ZoneMap.of(np.array(x), np.zeros(2), np.full(2, _BEGIN), chunk_rows=2)
+    assert zones.boxes.tolist() == [pytest.approx([179.99, 0, 180, 0], abs=1e-4)]
+
+
 @pytest.mark.parametrize(("pole", "crs"), [(90, "EPSG:3413"), (270, "EPSG:3031")])
 def test_a_track_over_a_pole_is_as_long_as_on_the_ground(pole: float, crs: str) -> None:
     for reach, starts in [(1.9, [0]), (4.0, [0, 50])]:
@@ -245,6 +251,14 @@ def test_rows_without_a_time_are_read_unless_a_period_is_asked_for() -> None:
     zones = ZoneMap.of(np.zeros(3), np.zeros(3), lost, chunk_rows=3)
     assert zones.rows_of(zones.runs(Region.from_bbox(-1, -1, 1, 1), None)).tolist() == [0, 1, 2]
     assert not zones.rows_of(zones.runs(None, (_BEGIN, _BEGIN + _STEP))).size
+
+
+def test_of_rows_some_of_which_have_no_time_the_others_count() -> None:
+    nat = np.datetime64("NaT", "ns")
+    time = np.array([nat, _BEGIN + _STEP, _BEGIN, nat, nat, nat, nat, _BEGIN])
+    zones = ZoneMap.of(np.zeros(8), np.zeros(8), time, chunk_rows=3)
+    expected = np.array([(_BEGIN, _BEGIN + _STEP), (nat, nat), (_BEGIN, _BEGIN)])
+    np.testing.assert_array_equal(zones.times, expected)
 
 
 def test_a_period_is_half_open() -> None:
