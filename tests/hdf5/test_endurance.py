@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 
 from eoscale.access import endpoints
-from eoscale.access.budgets import CONNECTIONS
 from eoscale.errors import AccessError, CorruptGranuleError
 from eoscale.hdf5.index import Indexed, indexes
 from eoscale.hdf5.read import read
@@ -214,7 +213,8 @@ def test_thousands_of_granules_leave_no_file_thread_or_memory_behind(
     assert most.files <= first.files + 5
     assert most.connections <= first.connections + BATCH
     assert most.threads <= first.threads + 2
-    assert most.all_threads <= first.all_threads + CONNECTIONS  # that many ask a disk at once, at most
+    # each granule of a batch asks a disk, and its pool may begin more threads than it needs
+    assert most.all_threads <= first.all_threads + 3 * BATCH
     assert {state.temporary for state in after.values()} == {0}
     assert last.memory - settled.memory < MOST_GROWTH
     with capsys.disabled():
