@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eoscale.access import ranges
-from eoscale.access.ranges import Cost
+from eoscale.access.spans import Cost
 from eoscale.model.chunk_index import UNALLOCATED, ChunkIndex
 
 

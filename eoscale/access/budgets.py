@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from eoscale.access.attempts import Patience
-from eoscale.access.pace import Pace
+from eoscale.access.pace import AT_ONCE, Pace
 
 if sys.platform != "win32":
     from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
@@ -28,12 +28,8 @@ def _most_files() -> int:
     return 1024 if soft == RLIM_INFINITY else soft
 
 
-CONNECTIONS = min(256, _most_files() // 4)
-"""Requests in flight.
-
-What is known to lie in hundreds of places is asked for at once: it takes hardly longer where answers are long
-in coming.
-"""
+CONNECTIONS = min(AT_ONCE, _most_files() // 4)
+"""Requests in flight."""
 HEDGES = 4
 """Second requests for late ranges in flight, beside them."""
 IN_FLIGHT = 64 * 2**20

@@ -6,6 +6,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+AT_ONCE = 256
+"""Requests that a process has in flight, if it may have as many files open.
+
+What is known to lie in hundreds of places is asked for at once: it takes hardly longer where answers are long
+in coming.
+"""
+_REQUEST_SECONDS, _BYTE_SECONDS = 3e-4, 1e-9
+"""Of a processor, that a request and a byte of an answer take."""
 _FRESH = 8
 """Answers that are needed to say what is late, and after which it is said anew."""
 _SMALL = 2**17
@@ -19,6 +27,16 @@ class Link(NamedTuple):
     """Seconds until the first byte of an answer."""
     bandwidth: float = 80e6
     """Bytes a second over one connection."""
+
+    @property
+    def request_seconds(self) -> float:
+        """What a request takes of what all requests of a process share: its processor, and connections."""
+        return _REQUEST_SECONDS + self.latency / AT_ONCE
+
+    @property
+    def byte_seconds(self) -> float:
+        """What a byte of an answer takes of the same."""
+        return _BYTE_SECONDS + 1 / (self.bandwidth * AT_ONCE)
 
 
 @dataclass

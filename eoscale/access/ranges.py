@@ -1,6 +1,6 @@
-"""Ranges: which bytes to ask for together (pure), and asking for them.
+"""Ranges: asking for bytes of an object.
 
-The functions that ask run on the I/O thread. They keep to the budgets of the process, ask again what may
+These functions run on the I/O thread. They keep to the budgets of the process, ask again what may
 pass, ask twice what is late, and cancel the rest when one request has failed for good.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,80 +22,13 @@ from eoscale.access import budgets, disks, objects, transports
 from eoscale.access.attempts import Transient, hedged, insist
 from eoscale.access.head import Head
 from eoscale.access.pace import Link
+from eoscale.access.spans import LIMIT, Cost, Span, coalesce
 from eoscale.errors import AccessError, scrub
 
 T = TypeVar("T")
 
-GAP = 16 * 2**10
-"""Bytes. Two ranges nearer than this are asked for together: 16 KiB cost less than a request."""
-LIMIT = 8 * 2**20
-"""Bytes of the longest request that joins ranges."""
 _PIECES = 4
 """Of a whole object that are copied at once."""
-
-
-class Span(NamedTuple):
-    """One request and the ranges that it serves."""
-
-    start: int
-    stop: int
-    members: tuple[int, ...]
-    """Positions of the ranges in the caller's arrays."""
-
-
-class Cost(NamedTuple):
-    """What reading took."""
-
-    requests: int
-    bytes: int
-
-    def __add__(self, other: object) -> Cost:
-        """Return the cost of both."""
-        if not isinstance(other, Cost):
-            return NotImplemented
-        return Cost(self.requests + other.requests, self.bytes + other.bytes)
-
-
-def coalesce(
-    offsets: NDArray[np.int64], sizes: NDArray[np.int64], *, gap: int = GAP, limit: int = LIMIT
-) -> tuple[Span, ...]:
-    """Return the requests that cover some ranges, near ones joined.
-
-    Parameters
-    ----------
-    offsets, sizes : (n,) int64
-        In bytes, any order, sizes above zero; ranges may touch or overlap.
-    gap : int
-        Ranges at most this far apart are joined.
-    limit : int
-        A joined request is at most this long; a single range may be longer.
-
-    Returns
-    -------
-    tuple of Span
-        By start. Each range is the member of exactly one span, which covers it.
-
-    Examples
-    --------
-    >>> coalesce(np.array([100, 0, 90_000]), np.array([50, 80, 10]), gap=64)
-    (Span(start=0, stop=150, members=(1, 0)), Span(start=90000, stop=90010, members=(2,)))
-    """
-    order = np.argsort(offsets, kind="stable")
-    starts = offsets[order]
-    spans: list[Span] = []
-    members: list[int] = []
-    begin = end = 0
-    for member, start, stop in zip(
-        order.tolist(), starts.tolist(), (starts + sizes[order]).tolist(), strict=True
-    ):
-        if members and start - end <= gap and max(end, stop) - begin <= limit:
-            end = max(end, stop)
-            members.append(member)
-            continue
-        if members:
-            spans.append(Span(begin, end, tuple(members)))
-        begin, end, members = start, stop, [member]
-    return (*spans, Span(begin, end, tuple(members))) if members else ()
 
 
 async def head(url: str) -> Head:

@@ -21,7 +21,7 @@ import numpy as np
 
 from eoscale.access import objects, ranges
 from eoscale.access.head import Head
-from eoscale.access.ranges import Cost
+from eoscale.access.spans import Cost
 from eoscale.errors import CorruptGranuleError, UnsafeGranuleError, UnsupportedFilterError
 from eoscale.hdf5 import safety
 from eoscale.hdf5.format import Contents

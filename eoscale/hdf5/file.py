@@ -8,7 +8,7 @@ from typing import Self, TypeVar
 
 from eoscale.access import budgets, disks, objects, ranges
 from eoscale.access.head import Head
-from eoscale.access.ranges import Cost, Span
+from eoscale.access.spans import Cost, Span
 from eoscale.hdf5.format import Range, Walk, driver
 
 T = TypeVar("T")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from eoscale.access import budgets, loop, ranges, redirects
 from eoscale.access.head import Head
-from eoscale.access.ranges import Cost
+from eoscale.access.spans import Cost
 from eoscale.errors import (
     GranuleError,
     MissingVariableError,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eoscale.access.budgets import HELD, IN_FLIGHT
-from eoscale.access.ranges import Cost, coalesce
+from eoscale.access.spans import Cost, coalesce
 from eoscale.hdf5.file import AT_HAND
 from eoscale.hdf5.read import Wanted
 from eoscale.model.chunk_index import ChunkIndex

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from eoscale.access.ranges import Cost
+from eoscale.access.spans import Cost
 from eoscale.model.chunk_index import ChunkIndex
 from eoscale.model.granule import Granule
 from eoscale.model.job import Job

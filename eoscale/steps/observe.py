@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from eoscale import subset
-from eoscale.access.ranges import Cost
+from eoscale.access.spans import Cost
 from eoscale.errors import ChangedError
 from eoscale.hdf5 import store
 from eoscale.hdf5.index import Indexed

@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from eoscale.access import loop
-from eoscale.access.ranges import Cost
+from eoscale.access.spans import Cost
 from eoscale.errors import AccessError, GranuleError
 from eoscale.hdf5 import index, read, store
 from eoscale.hdf5.read import Reading, Wanted

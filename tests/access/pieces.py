@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from eoscale.access import loop, ranges
 from eoscale.access.head import Head
-from eoscale.access.ranges import Cost
+from eoscale.access.spans import Cost
 
 
 def head(url: str) -> Head:

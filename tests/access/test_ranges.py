@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Lock
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 
 from eoscale.access import budgets, loop, ranges
 from eoscale.access.pace import Pace
-from eoscale.access.ranges import Cost, Span, coalesce
+from eoscale.access.spans import Cost, coalesce
 from eoscale.errors import AccessError
 from tests.access import pieces
 from tests.servers.ranges import Fault, RangeServer, seeded
@@ -65,67 +64,6 @@ def _allowed(monkeypatch: pytest.MonkeyPatch, places: Places) -> None:
 
 def columns(pairs: list[tuple[int, int]]) -> tuple[Ints, Ints]:
     return np.array([start for start, _ in pairs], np.int64), np.array([size for _, size in pairs], np.int64)
-
-
-@given(RANGES, st.integers(0, 30_000), st.integers(1, 100_000))
-def test_each_range_is_covered_by_exactly_one_span(
-    pairs: list[tuple[int, int]], gap: int, limit: int
-) -> None:
-    spans = coalesce(*columns(pairs), gap=gap, limit=limit)
-    assert sorted(member for span in spans for member in span.members) == list(range(len(pairs)))
-    for span in spans:
-        for member in span.members:
-            start, size = pairs[member]
-            assert span.start <= start
-            assert start + size <= span.stop
-
-
-@given(RANGES, st.integers(0, 30_000), st.integers(1, 100_000))
-def test_spans_are_as_short_as_their_ranges_and_no_longer_than_the_limit(
-    pairs: list[tuple[int, int]], gap: int, limit: int
-) -> None:
-    for span in coalesce(*columns(pairs), gap=gap, limit=limit):
-        assert span.start == min(pairs[member][0] for member in span.members)
-        assert span.stop == max(sum(pairs[member]) for member in span.members)
-        assert span.stop - span.start <= limit or len(span.members) == 1
-
-
-@given(RANGES, st.integers(0, 30_000), st.integers(1, 100_000))
-def test_no_gap_inside_a_span_is_longer_than_allowed(
-    pairs: list[tuple[int, int]], gap: int, limit: int
-) -> None:
-    for span in coalesce(*columns(pairs), gap=gap, limit=limit):
-        reached = span.start
-        for start, size in sorted(pairs[member] for member in span.members):
-            assert start - reached <= gap
-            reached = max(reached, start + size)
-
-
-@given(RANGES, st.integers(0, 30_000))
-def test_spans_are_sorted_and_neighbours_are_joined_where_nothing_forbids_it(
-    pairs: list[tuple[int, int]], gap: int
-) -> None:
-    spans = coalesce(*columns(pairs), gap=gap, limit=SIZE)
-    assert list(spans) == sorted(spans)
-    for span, following in pairwise(spans):
-        assert following.start - span.stop > gap
-
-
-@given(st.integers(0, 10**9), st.integers(1, 10**6), st.integers(0, 10**6), st.integers(1, 10**6))
-def test_ranges_are_joined_up_to_the_gap_and_the_limit_and_not_a_byte_further(
-    start: int, size: int, between: int, following: int
-) -> None:
-    pair = columns([(start, size), (start + size + between, following)])
-    length = size + between + following
-    joined = (Span(start, start + length, (0, 1)),)
-    assert coalesce(*pair, gap=between, limit=length) == joined
-    assert len(coalesce(*pair, gap=between - 1, limit=length)) == 2
-    assert len(coalesce(*pair, gap=between, limit=length - 1)) == 2
-
-
-def test_nothing_is_asked_for_where_nothing_is_wanted() -> None:
-    assert coalesce(*columns([])) == ()
-    assert coalesce(np.array([5]), np.array([3])) == (Span(5, 8, (0,)),)
 
 
 @given(RANGES)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from eoscale.access import keeper, loop, ranges, spool
+from eoscale.access.spans import Span
 from eoscale.errors import AccessError, CorruptGranuleError, GranuleError, UnsafeGranuleError
 from eoscale.hdf5.index import indexes
 from eoscale.hdf5.read import read
@@ -71,7 +72,7 @@ def url(service: Copernicus, member: str) -> str:
 def fetched(address: str, start: int, stop: int) -> bytes:
     """Return a range of a member, after its size and version have been asked for."""
     head = loop.run(ranges.head(address))
-    return bytes(loop.run(ranges.fetch(address, head.etag, [ranges.Span(start, stop, ())]))[0])
+    return bytes(loop.run(ranges.fetch(address, head.etag, [Span(start, stop, ())]))[0])
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 
+import hdf5plugin  # noqa: F401  its filters fail where they are registered after H5open
 from h5py import h5d, h5p, h5t, h5z
 
 ORDERED = h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eoscale.access.ranges import Cost, coalesce
+from eoscale.access.spans import Cost, coalesce
 from eoscale.errors import (
     AccessError,
     CorruptGranuleError,

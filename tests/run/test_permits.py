@@ -13,6 +13,7 @@ import pytest
 from distributed import Client, Future, LocalCluster, as_completed
 
 from eoscale.access import keeper, loop, ranges
+from eoscale.access.spans import Span
 from eoscale.run.broker import connect
 from tests.servers.logins import Copernicus
 
@@ -23,7 +24,7 @@ LEASE, TASKS = 5.0, 400
 
 def read(url: str, number: int) -> bytes:
     """Return some bytes of an object, as a task."""
-    spans = [ranges.Span(number, number + 100, ())]
+    spans = [Span(number, number + 100, ())]
     return bytes(loop.run(ranges.fetch(url, '"1"', spans))[0])
 
 

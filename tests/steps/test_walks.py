@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eoscale.access.ranges import Cost
+from eoscale.access.spans import Cost
 from eoscale.errors import MissingVariableError
 from eoscale.hdf5 import read
 from eoscale.hdf5.index import indexes

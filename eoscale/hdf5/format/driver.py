@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from math import exp
 from typing import TypeAlias, TypeVar
 
-from eoscale.access.budgets import CONNECTIONS
 from eoscale.access.pace import Link
 from eoscale.hdf5.format.contents import page_size
 from eoscale.hdf5.format.walk import Range, Walk
@@ -31,8 +30,6 @@ _PAGED = 2**18
 """Bytes of a block of a file in pages, which keep its metadata together."""
 _MOST = 0.9
 """Of the blocks of a file: where more hold metadata, it is taken whole."""
-_REQUEST_SECONDS, _BYTE_SECONDS = 3e-4, 1e-9
-"""Of a processor, that a request and a byte of an answer take."""
 
 
 def block_size(size: int, places: int, link: Link, page: int = 0) -> int:
@@ -90,8 +87,7 @@ def _touched(size: int, places: int, block: int) -> float:
 def _seconds(size: int, places: int, link: Link, block: int) -> float:
     """Return what fetching the places takes of what all requests of a process share."""
     nbytes = _touched(size, places, block) * size
-    latency, byte = link.latency / CONNECTIONS, 1 / (link.bandwidth * CONNECTIONS)
-    return nbytes / block * (_REQUEST_SECONDS + latency) + nbytes * (_BYTE_SECONDS + byte)
+    return nbytes / block * link.request_seconds + nbytes * link.byte_seconds
 
 
 class Blocks:
