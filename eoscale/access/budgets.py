@@ -32,8 +32,8 @@ CONNECTIONS = min(AT_ONCE, _most_files() // 4)
 """Requests in flight."""
 HEDGES = 4
 """Second requests for late ranges in flight, beside them."""
-IN_FLIGHT = 64 * 2**20
-"""Bytes that have been asked for and are not yet worked on."""
+IN_FLIGHT = 96 * 2**20
+"""Bytes that have been asked for and are not yet worked on: what comes in the time of an answer, at most."""
 HELD = 192 * 2**20
 """Bytes of files that are kept while their metadata are read."""
 PATIENCE = Patience()

@@ -19,7 +19,7 @@ _SMALL = 2**21
 """Bytes; a file up to this size is taken whole before anything is known of it."""
 FIRST = 2**16
 """Bytes of the block that tells whether a file is in pages."""
-_PIECE = 2**21
+_PIECE = 3 * 2**20
 """Bytes; of what lies in one run, so much is asked for in one request. Shorter ones take more of a processor,
 longer ones keep a file waiting, and with it the memory that it holds."""
 _TOGETHER = 16
