@@ -21,7 +21,7 @@ from tests.benchmarks.storage import report
 from tests.benchmarks.storage.contest import CONTENDERS, Contender
 from tests.benchmarks.storage.granules import LAYOUTS, SIZES, make
 from tests.benchmarks.storage.rounds import Rounds, Run
-from tests.benchmarks.storage.server import Server
+from tests.servers.storage import Storage
 
 
 def options() -> Namespace:
@@ -85,8 +85,8 @@ def main() -> int:
     told: dict[str, Any] = {**about, "machine": report.machine(), "latency": {}}
     failures: dict[str, str] = {}
     for latency in map(float, said.latency.split(",")):
-        with Server(home / said.layout, latency=latency / 1e3, bandwidth=1e6 * said.bandwidth) as server:
-            runs, failed = measured(server.url, copies, able, said.repeat)
+        with Storage(home / said.layout, latency=latency / 1e3, bandwidth=1e6 * said.bandwidth) as storage:
+            runs, failed = measured(storage.url(), copies, able, said.repeat)
         failures |= failed
         told["latency"][latency] = {**report.facts(runs), "failed": failed}
         title = ", ".join(

@@ -17,8 +17,9 @@ from typing import Any
 
 import psutil
 
-from tests.benchmarks.storage import contenders, limit, local, peers, server  # noqa: F401  these fill the list
+from tests.benchmarks.storage import contenders, limit, local, peers  # noqa: F401  these fill the list
 from tests.benchmarks.storage.contest import CONTENDERS, Task
+from tests.servers import storage
 
 SAID, TOLD, ANSWER = "said.json", "told.json", "answer.parquet"
 
@@ -34,11 +35,11 @@ class Taken:
     """Of memory; of several processes, the sum of their peaks."""
     bytes_before: int
     """Of memory: interpreters and imports."""
-    counts: server.Counts
+    counts: storage.Counts
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Taken:
-        return cls(**{**told, "counts": server.Counts(**told["counts"])})
+        return cls(**{**told, "counts": storage.Counts(**told["counts"])})
 
 
 def say(folder: Path, label: str, url: str, task: Task) -> None:
@@ -63,7 +64,7 @@ def main() -> None:
         import_module(name)
     with chosen.prepare(task) as work:
         gc.collect()  # what imports left is theirs
-        server.reset(said["url"])
+        storage.reset(said["url"])
         _forget_peaks()
         bytes_before = _peak_bytes()
         begun, start = _cpu_seconds(), perf_counter()
@@ -74,7 +75,7 @@ def main() -> None:
             cpu_seconds=_cpu_seconds() - begun,
             peak_bytes=_peak_bytes(),
             bytes_before=bytes_before,
-            counts=server.counts(said["url"]),
+            counts=storage.counts(said["url"]),
         )
         chosen.answer(result).reset_index(drop=True).to_parquet(folder / ANSWER)
     (folder / TOLD).write_text(json.dumps(asdict(taken)), encoding="utf-8")
