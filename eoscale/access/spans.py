@@ -15,7 +15,7 @@ from eoscale.access.pace import Link
 LIMIT = 8 * 2**20
 """Bytes of the longest request that joins ranges."""
 _GAP = 16 * 2**10
-"""Bytes that cost less than a request wherever they come from."""
+"""Bytes that are read over whatever the link: on all that are worth using they cost less than a request."""
 _WASTE = 0.25
 """Bytes that nobody wants for each one that is wanted: beyond it longer gaps save few requests more."""
 
