@@ -9,6 +9,8 @@ from time import perf_counter
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tests.servers import storage as server
 from tests.servers.storage import Counts, Storage
@@ -48,11 +50,15 @@ def ask(
         connection.close()
 
 
-@pytest.mark.parametrize(("first", "last"), [(0, 0), (0, 99), (1_234_567, 1_876_543), (1_999_999, 1_999_999)])
-def test_a_range_is_answered_exactly(storage: Storage, first: int, last: int) -> None:
-    answer, body = ask(storage, {"Range": f"bytes={first}-{last}"})
-    assert (answer.status, body) == (206, CONTENT[first : last + 1])
-    assert answer.headers["Content-Range"] == f"bytes {first}-{last}/{len(CONTENT)}"
+@given(first=st.integers(0, len(CONTENT) - 1), length=st.integers(1, 2 * len(CONTENT)))
+@example(first=0, length=1)
+@example(first=len(CONTENT) - 1, length=1)
+def test_a_range_is_what_was_asked_for_as_far_as_the_file_goes(
+    running: Storage, first: int, length: int
+) -> None:
+    answer, body = ask(running, {"Range": f"bytes={first}-{first + length - 1}"})
+    assert (answer.status, body) == (206, CONTENT[first : first + length])
+    assert answer.headers["Content-Range"] == f"bytes {first}-{first + len(body) - 1}/{len(CONTENT)}"
 
 
 def test_a_range_over_the_end_is_cut_and_one_behind_it_refused(storage: Storage) -> None:

@@ -157,7 +157,7 @@ def test_a_file_that_is_taken_whole_comes_in_few_requests_at_once(tmp_path: Path
 
     assert block_size(size, 10**6, REGION) == size
     assert asyncio.run(afar(size, fetch, walk(), size)) == fetcher.content
-    assert rounds == [-(-size // driver._PIECE)]
+    assert rounds == [-(-size // (3 * 2**20))]
 
 
 SIZES, PLACES = st.integers(1, 2**40), st.integers(1, 10**5)
